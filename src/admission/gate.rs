@@ -1,0 +1,201 @@
+//! Where submitters wait while a lane is full.
+//!
+//! **Wait.** 1. Queue up with a waker and raise the count of waiting. 2. Look at the ring once more;
+//! if it has room, leave the queue and try. 3. Sleep until woken, then try; when the lane is full
+//! again, go to the head of the queue.
+//!
+//! **Let in.** After each claim of the head a worker loads the count: one load on the hot path. If
+//! somebody waits and an eighth of the lane is free, it wakes the first. An eighth and not one
+//! slot, because a submitter that is woken for each slot costs a context switch a task; woken for
+//! an eighth, it fills that in one go. A submitter that got in wakes the next while there is room,
+//! and one that gives up after it was woken passes the notice on, so no notice is lost.
+//!
+//! A notice reserves nothing. A woken future that is never polled again keeps its notice, as with
+//! any async semaphore; each later claim wakes another waiter.
+//!
+//! # Orderings
+//!
+//! - `gate-dekker`: a worker claims the head, then loads the count; a submitter raises the count,
+//!   then loads the head. All four are `SeqCst`, so either the worker sees the submitter or the
+//!   submitter sees the room.
+//!
+//! # Progress
+//!
+//! Workers never block here unless somebody waits; then, and for submitters, there is a lock around
+//! a short queue. Wakers run outside it.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use crossbeam_utils::CachePadded;
+
+use crate::lane::Ring;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Mutex, dekker_fence};
+
+/// The waiting room of one lane.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// How many submitters are queued. Written under the lock, read by workers without it.
+    waiting: CachePadded<AtomicU32>,
+    queue: Mutex<Queue>,
+    /// Free slots at which a worker lets the first one in.
+    enough: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiters: VecDeque<Waiter>,
+    last_name: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    name: u64,
+    waker: Waker,
+}
+
+impl Gate {
+    /// The gate of a lane of this capacity.
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            waiting: CachePadded::new(AtomicU32::new(0)),
+            queue: Mutex::new(Queue::default()),
+            enough: (capacity / 8).max(1),
+        }
+    }
+
+    /// Lets a submitter in if one waits and there is room enough. For a worker that claimed the head.
+    #[inline]
+    pub(crate) fn freed<T>(&self, ring: &Ring<T>) {
+        dekker_fence();
+        // ORDERING(gate-dekker): SeqCst, after the claim of the head.
+        if self.waiting.load(Ordering::SeqCst) != 0 {
+            self.let_in(ring, self.enough);
+        }
+    }
+
+    #[cold]
+    fn let_in<T>(&self, ring: &Ring<T>, enough: usize) {
+        if ring.has_room(enough) || ring.is_closed() {
+            let first = self.change(|queue| queue.waiters.pop_front());
+            if let Some(waiter) = first {
+                waiter.waker.wake();
+            }
+        }
+    }
+
+    /// Wakes everybody. For a lane that was closed.
+    pub(crate) fn open_for_all(&self) {
+        for waiter in self.change(|queue| std::mem::take(&mut queue.waiters)) {
+            waiter.waker.wake();
+        }
+    }
+
+    /// Changes the queue under its lock and brings the count along.
+    fn change<R>(&self, change: impl FnOnce(&mut Queue) -> R) -> R {
+        let mut queue = self.queue.lock();
+        let result = change(&mut queue);
+        // ORDERING(gate-dekker): SeqCst, before the submitter's last look at the ring. A swap,
+        // because a model sees a fence beside a read-modify-write.
+        self.waiting
+            .swap(queue.waiters.len() as u32, Ordering::SeqCst);
+        result
+    }
+}
+
+/// One submitter's place at a gate. Dropping it gives the place up and passes a notice on.
+#[derive(Debug)]
+pub(crate) struct Turn<'a, T> {
+    gate: &'a Gate,
+    ring: &'a Ring<T>,
+    /// The name under which it is queued, or was until it was woken.
+    place: Option<u64>,
+    /// Whether it has waited before and so may go to the head of the queue.
+    waited: bool,
+}
+
+impl<'a, T> Turn<'a, T> {
+    pub(crate) fn new(gate: &'a Gate, ring: &'a Ring<T>) -> Self {
+        Self {
+            gate,
+            ring,
+            place: None,
+            waited: false,
+        }
+    }
+
+    /// Ready when it is worth trying again.
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.place {
+            None => self.queue_up(context.waker()),
+            Some(place) => {
+                let refreshed = {
+                    let mut queue = self.gate.queue.lock();
+                    let mine = queue.waiters.iter_mut().find(|waiter| waiter.name == place);
+                    mine.map(|waiter| waiter.waker.clone_from(context.waker()))
+                        .is_some()
+                };
+                if refreshed {
+                    return Poll::Pending;
+                }
+                self.place = None;
+                Poll::Ready(())
+            }
+        }
+    }
+
+    fn queue_up(&mut self, waker: &Waker) -> Poll<()> {
+        let again = self.waited;
+        let name = self.gate.change(|queue| {
+            queue.last_name += 1;
+            let waiter = Waiter {
+                name: queue.last_name,
+                waker: waker.clone(),
+            };
+            if again {
+                queue.waiters.push_front(waiter);
+            } else {
+                queue.waiters.push_back(waiter);
+            }
+            queue.last_name
+        });
+        self.place = Some(name);
+        self.waited = true;
+        dekker_fence();
+        if self.ring.has_room(1) || self.ring.is_closed() {
+            self.give_up();
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// Tells the next in the queue after this submitter got in.
+    pub(crate) fn got_in(mut self) {
+        self.give_up();
+        if self.waited {
+            self.gate.freed(self.ring);
+        }
+    }
+
+    fn give_up(&mut self) {
+        let Some(place) = self.place.take() else {
+            return;
+        };
+        let queued = self.gate.change(|queue| {
+            let before = queue.waiters.len();
+            queue.waiters.retain(|waiter| waiter.name != place);
+            queue.waiters.len() != before
+        });
+        if !queued {
+            // The notice was for whoever can use it.
+            self.gate.let_in(self.ring, 1);
+        }
+    }
+}
+
+impl<T> Drop for Turn<'_, T> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}

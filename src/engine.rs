@@ -1,0 +1,322 @@
+//! What submitters and workers share: the lanes, the idle workers, the replies, the counts.
+//!
+//! The engine knows neither the service nor who owns the pool. It is where a task is accepted
+//! ([`Engine::submit`]) and where a pool is brought to its end ([`Engine::close`], then
+//! [`Engine::abandon_queued`] and [`Engine::abandon_running`]).
+
+use std::fmt;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::admission::Turn;
+use crate::clock::Clock;
+use crate::config::WorkerPoolConfig;
+use crate::events::{Events, PoolEvent};
+use crate::idle::pace::Luck;
+use crate::idle::{Roster, Sleeper};
+use crate::lane::{LaneSet, Refusal};
+use crate::reply::Slab;
+use crate::stats::{
+    Front, LaneStatistics, Watch, WorkerBlock, WorkerHealthStatus, WorkerPoolStatistics,
+    WorkerStatistics,
+};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::task::{Answer, Draft, Outcome, Task};
+
+/// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+pub(crate) struct Engine<Q, R, E> {
+    pub(crate) lanes: LaneSet<Task<Q, R, E>>,
+    pub(crate) roster: Roster,
+    pub(crate) slab: Slab<Answer<R, E>>,
+    pub(crate) blocks: Box<[WorkerBlock]>,
+    pub(crate) front: Front,
+    pub(crate) clock: Clock,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) events: Events,
+    /// Whether blocked callers of this pool do well to spin.
+    pub(crate) luck: Luck,
+    pub(crate) config: WorkerPoolConfig,
+    /// A task is timed if its spread position has none of these bits.
+    sample_mask: u64,
+    /// Workers that have not ended. Each takes itself off once; the last one closes the pool.
+    alive: AtomicUsize,
+}
+
+impl<Q, R, E> fmt::Debug for Engine<Q, R, E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Engine")
+            .field("lanes", &self.lanes.len())
+            .field("workers", &self.blocks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task that no worker started, taken back from its lane.
+pub(crate) struct TakenBack<Q> {
+    pub(crate) lane: usize,
+    pub(crate) request: Q,
+    pub(crate) context: crate::TaskContext,
+}
+
+impl<Q, R, E> Engine<Q, R, E> {
+    /// An engine for the workers that sleep in these beds. The configuration is valid.
+    pub(crate) fn new(
+        config: WorkerPoolConfig,
+        clock: Clock,
+        watch: Option<Watch>,
+        sleepers: impl IntoIterator<Item = Sleeper>,
+    ) -> Self {
+        let lanes = config.lanes.len();
+        let roster = Roster::new(sleepers);
+        let workers = roster.workers();
+        let sample_every = if watch.is_some() {
+            1
+        } else {
+            config.sample_every
+        };
+        Self {
+            lanes: LaneSet::new(config.lanes.iter().map(|lane| lane.capacity)),
+            slab: Slab::new(workers.min(8)),
+            blocks: (0..workers).map(|_| WorkerBlock::new(lanes)).collect(),
+            roster,
+            front: Front::new(lanes),
+            clock,
+            watch,
+            events: Events::new(),
+            luck: Luck::new(),
+            sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
+            config,
+            alive: AtomicUsize::new(workers),
+        }
+    }
+
+    /// Accepts a task into a lane. Returns whether a worker had to be woken.
+    ///
+    /// # Errors
+    /// The lane is full or closed; the draft comes back and is not counted as refused yet.
+    #[inline]
+    pub(crate) fn submit(
+        &self,
+        lane: usize,
+        draft: Draft<Q, R, E>,
+    ) -> Result<bool, Refusal<Draft<Q, R, E>>> {
+        self.lanes
+            .push_with(lane, draft, |draft, position| self.seal(draft, position))?;
+        let woke = self.roster.notify();
+        if let Some(watch) = &self.watch {
+            watch.tell(|monitor| monitor.on_enqueued(lane));
+        }
+        Ok(woke)
+    }
+
+    /// Accepts as many drafts as the lane has room for, from the end of `drafts`, in few claims.
+    pub(crate) fn submit_n<A>(&self, lane: usize, drafts: &mut SmallVec<A>)
+    where
+        A: smallvec::Array<Item = Draft<Q, R, E>>,
+    {
+        let mut pushed = usize::MAX;
+        while pushed > 0 && !drafts.is_empty() {
+            pushed = self.lanes.push_n(lane, drafts.len(), |position| {
+                let draft = drafts
+                    .pop()
+                    .expect("no more positions are claimed than drafts");
+                self.seal(draft, position)
+            });
+            if pushed > 0 {
+                self.roster.notify();
+            }
+            if let Some(watch) = &self.watch {
+                (0..pushed).for_each(|_| watch.tell(|monitor| monitor.on_enqueued(lane)));
+            }
+        }
+    }
+
+    /// Makes a task of a draft that has got its position.
+    #[inline]
+    fn seal(&self, draft: Draft<Q, R, E>, position: u64) -> Task<Q, R, E> {
+        let sampled = position.wrapping_mul(GOLDEN) & self.sample_mask == 0;
+        let stamp_ns = if sampled { self.clock.now_ns() } else { 0 };
+        let Draft {
+            request,
+            context,
+            promise,
+        } = draft;
+        Task {
+            request,
+            context,
+            stamp_ns,
+            promise,
+        }
+    }
+
+    /// A place at the gate of a lane.
+    pub(crate) fn turn(&self, lane: usize) -> Turn<'_, Task<Q, R, E>> {
+        let lane = self.lanes.lane(lane);
+        Turn::new(&lane.gate, &lane.ring)
+    }
+
+    /// Accepts nothing more; workers end once the lanes are empty. Whoever waits for room finds out.
+    pub(crate) fn close(&self) {
+        let first = !self.lanes.is_closed();
+        self.lanes.close();
+        self.roster.wake_all();
+        if first {
+            self.events.emit(PoolEvent::Closed);
+        }
+    }
+
+    /// Takes every task that no worker has claimed, answers its caller, and hands the request on. The
+    /// lanes are closed, so that nothing comes after.
+    pub(crate) fn abandon_queued(&self, mut take_back: impl FnMut(TakenBack<Q>)) {
+        for lane in 0..self.lanes.len() {
+            // A position that is claimed and not yet published belongs to a submitter that is about
+            // to publish it.
+            while self.lanes.lane(lane).ring.has_claims() {
+                let mut task = None;
+                if self.lanes.pop(lane, 1, 1, |taken| task = Some(taken)) == 0 {
+                    crate::sync::thread::yield_now();
+                }
+                let Some(Task {
+                    request,
+                    context,
+                    promise,
+                    ..
+                }) = task
+                else {
+                    continue;
+                };
+                let wanted = promise.is_wanted();
+                let outcome = if wanted {
+                    Outcome::Abandoned
+                } else {
+                    Outcome::Cancelled
+                };
+                // Counted before it is answered: who has an answer finds it in the statistics.
+                self.front.settle(lane, outcome);
+                drop(promise);
+                if let Some(watch) = &self.watch {
+                    watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
+                }
+                if wanted {
+                    take_back(TakenBack {
+                        lane,
+                        request,
+                        context,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Answers everybody whose task a worker still holds. The worker counts the task when it is done.
+    pub(crate) fn abandon_running(&self) {
+        self.slab.abandon_all();
+    }
+
+    /// A worker ends. The last one leaves nobody waiting.
+    pub(crate) fn worker_ends(&self, worker: usize, reason: Option<String>) {
+        self.blocks[worker].record_stop(self.clock.now_ns());
+        self.events
+            .emit(PoolEvent::WorkerStopped { worker, reason });
+        // ORDERING(last-worker): AcqRel: the last to end sees what the others left behind.
+        if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.close();
+            self.abandon_queued(drop);
+        }
+    }
+
+    /// Whether no worker is left.
+    pub(crate) fn is_deserted(&self) -> bool {
+        // ORDERING(last-worker): Acquire.
+        self.alive.load(Ordering::Acquire) == 0
+    }
+
+    /// Workers that run a task now.
+    pub(crate) fn busy(&self) -> usize {
+        self.blocks
+            .iter()
+            .filter(|block| block.running().is_some())
+            .count()
+    }
+
+    pub(crate) fn statistics(&self) -> WorkerPoolStatistics {
+        let now_ns = self.clock.now_ns();
+        let mut statistics = WorkerPoolStatistics {
+            uptime: Duration::from_nanos(now_ns),
+            sample_every: (self.sample_mask >> 32) as u32 + 1,
+            ..Default::default()
+        };
+        for block in &self.blocks {
+            block.dispatch.add_to(&mut statistics.dispatch_overhead);
+            statistics
+                .workers
+                .push(self.worker_statistics(block, now_ns));
+        }
+        statistics.lanes = (0..self.lanes.len())
+            .map(|lane| self.lane_statistics(lane))
+            .collect();
+        statistics
+    }
+
+    fn lane_statistics(&self, lane: usize) -> LaneStatistics {
+        let ring = &self.lanes.lane(lane).ring;
+        let mut counts = LaneStatistics {
+            refused: self.front.refused(lane),
+            ..Default::default()
+        };
+        for outcome in Outcome::ALL {
+            let by_workers: u64 = self
+                .blocks
+                .iter()
+                .map(|block| block.outcome(lane, outcome))
+                .sum();
+            *counts.outcome_mut(outcome) = by_workers + self.front.outcome(lane, outcome);
+        }
+        for block in &self.blocks {
+            counts.running += block.held(lane);
+            block.wait(lane).add_to(&mut counts.wait);
+            block.run(lane).add_to(&mut counts.run);
+        }
+        counts.queued = ring.len() as u64;
+        counts.submitted = ring.accepted() + counts.refused;
+        counts
+    }
+
+    fn worker_statistics(&self, block: &WorkerBlock, now_ns: u64) -> WorkerStatistics {
+        let (alive_ns, stopped) = block.lifetime_ns(now_ns);
+        let status = match (stopped, block.running()) {
+            (true, _) => WorkerHealthStatus::Stopped,
+            (false, Some(_)) => WorkerHealthStatus::Busy,
+            (false, None) => WorkerHealthStatus::Idle,
+        };
+        let mut finished = 0;
+        let mut service = Duration::ZERO;
+        for lane in 0..self.lanes.len() {
+            let started: u64 = [Outcome::Completed, Outcome::Failed, Outcome::Panicked]
+                .map(|outcome| block.outcome(lane, outcome))
+                .iter()
+                .sum();
+            let all = Outcome::ALL.map(|outcome| block.outcome(lane, outcome));
+            finished += all.iter().sum::<u64>();
+            let mut run = crate::HistogramSnapshot::default();
+            block.run(lane).add_to(&mut run);
+            service += Duration::from_secs_f64(run.mean().as_secs_f64() * started as f64);
+        }
+        let sample_every = (self.sample_mask >> 32) + 1;
+        WorkerStatistics {
+            status,
+            finished,
+            panics: block.panics(),
+            alive: Duration::from_nanos(alive_ns),
+            idle: Duration::from_nanos(block.idle_ns()),
+            idle_while_backlogged: Duration::from_nanos(
+                block.idle_backlogged_ns().saturating_mul(sample_every),
+            ),
+            service,
+        }
+    }
+}

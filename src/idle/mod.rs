@@ -1,0 +1,19 @@
+//! Idle workers: who looks for work, who sleeps, and who is woken.
+//!
+//! `README.md` beside this file has the protocol in numbered steps and the proof that no task waits
+//! while a worker sleeps.
+//!
+//! 1. [`word`] packs the searchers and the sleepers into one number.
+//! 2. [`roster`] is the protocol: announce, look again, sleep; and wake exactly when it helps.
+//! 3. [`parker`] puts a thread to sleep on a futex; [`waker_cell`] an async worker on its waker.
+//! 4. [`caller`] is how a thread waits for something that wakes a waker.
+//! 5. [`pace`] says how long to spin and to yield before sleeping.
+
+pub(crate) mod caller;
+pub(crate) mod pace;
+pub(crate) mod parker;
+pub(crate) mod roster;
+pub(crate) mod waker_cell;
+mod word;
+
+pub(crate) use roster::{Announced, Roster, Search, Sleeper};

@@ -1,0 +1,175 @@
+//! How long to spin and to yield before sleeping.
+//!
+//! A thread that goes to sleep costs its waker a system call of microseconds; one that spins costs a
+//! CPU that another might use. The lengths are stated in nanoseconds and turned into numbers of
+//! pauses by measuring, once a process, how long a pause takes. With one CPU nobody spins: whoever
+//! could end the wait is not running.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::cpus;
+use crate::sync::counter::{AtomicU64, Ordering};
+use crate::sync::{hint, thread};
+
+/// How long the only searching worker polls for the next task: a little more than a quick caller
+/// takes to come back.
+const WORKER_SPIN_NS: u64 = 1_000;
+/// How long a blocked caller polls for its answer.
+const CALLER_SPIN_NS: u64 = 2_000;
+/// Yields before a worker sleeps; each lets threads that share its CPU run, and fill its lanes.
+pub(crate) const YIELDS: u32 = 50;
+/// The same after a run that was as long as it may be: the next is probably on its way, and a worker
+/// that sleeps and is woken for each costs more than all its tasks.
+pub(crate) const YIELDS_AFTER_LONG_RUN: u32 = 20;
+/// A yield that took this long says that other work wants the CPU.
+const LOADED_HOST_NS: u64 = 500_000;
+/// Idle episodes without yields after that.
+const PENALTY_EPISODES: u32 = 4_096;
+
+struct Pauses {
+    worker: u32,
+    caller: u32,
+}
+
+/// Pauses that last as long as the constants above say; 0 on one CPU.
+fn pauses() -> &'static Pauses {
+    static PAUSES: OnceLock<Pauses> = OnceLock::new();
+    PAUSES.get_or_init(|| {
+        if cpus::usable() == 1 {
+            return Pauses {
+                worker: 0,
+                caller: 0,
+            };
+        }
+        const SAMPLE: u32 = 64;
+        // The shortest of a few, because any of them may be interrupted.
+        let shortest = (0..8).map(|_| {
+            let start = Instant::now();
+            hint::pause(SAMPLE);
+            start.elapsed().as_nanos() as u64
+        });
+        let pause_ns = (shortest.min().unwrap_or(0) / u64::from(SAMPLE)).max(1);
+        let count = |ns: u64| (ns / pause_ns).clamp(1, 4_096) as u32;
+        Pauses {
+            worker: count(WORKER_SPIN_NS),
+            caller: count(CALLER_SPIN_NS),
+        }
+    })
+}
+
+/// Measures the pauses now and not at the first wait.
+pub(crate) fn calibrate() {
+    pauses();
+}
+
+/// How many times a lone searching worker polls with a pause between.
+pub(crate) fn worker_spins() -> u32 {
+    pauses().worker
+}
+
+/// How many times a blocked caller polls with a pause between.
+pub(crate) fn caller_spins() -> u32 {
+    pauses().caller
+}
+
+/// Whether yielding helps, as one worker has found.
+#[derive(Debug, Default)]
+pub(crate) struct Yielding {
+    penalty: u32,
+}
+
+impl Yielding {
+    /// How many yields this idle episode may have, of `wanted`.
+    pub(crate) fn allowance(&mut self, wanted: u32) -> u32 {
+        if self.penalty == 0 {
+            return wanted;
+        }
+        self.penalty -= 1;
+        0
+    }
+
+    /// Yields once and notes whether the host is loaded. Returns whether it is.
+    pub(crate) fn yield_once(&mut self) -> bool {
+        let start = Instant::now();
+        thread::yield_now();
+        let loaded = start.elapsed() > Duration::from_nanos(LOADED_HOST_NS);
+        if loaded {
+            self.penalty = PENALTY_EPISODES;
+        }
+        loaded
+    }
+}
+
+/// Whether spinning helps, as the callers of one pool have found: after `m` misses in a row it is
+/// skipped `2^m - 1` times.
+#[derive(Debug)]
+pub(crate) struct Luck {
+    /// Misses in a row in the low half, skips left in the high half. Any caller writes it; a lost
+    /// update changes nothing but how soon the next spin is tried.
+    packed: AtomicU64,
+}
+
+impl Luck {
+    const MOST_MISSES: u64 = 6;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            packed: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether to spin this time.
+    pub(crate) fn is_with_us(&self) -> bool {
+        // Relaxed: a hint.
+        let packed = self.packed.load(Ordering::Relaxed);
+        let (misses, skips) = (packed & 0xffff_ffff, packed >> 32);
+        if skips == 0 {
+            return true;
+        }
+        self.packed
+            .store((skips - 1) << 32 | misses, Ordering::Relaxed);
+        false
+    }
+
+    /// Notes how a spin ended.
+    pub(crate) fn note(&self, hit: bool) {
+        // Relaxed: a hint. Written only when it changes, to leave the line shared.
+        let packed = self.packed.load(Ordering::Relaxed);
+        let misses = if hit {
+            0
+        } else {
+            ((packed & 0xffff_ffff) + 1).min(Self::MOST_MISSES)
+        };
+        let skips = (1 << misses) - 1;
+        let now = skips << 32 | misses;
+        if now != packed {
+            self.packed.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn misses_are_skipped_twice_as_often_each_time() {
+        let luck = Luck::new();
+        let tries_until_next = |luck: &Luck| {
+            luck.note(false);
+            (0..).take_while(|_| !luck.is_with_us()).count()
+        };
+        assert!(luck.is_with_us());
+        let skipped: Vec<_> = (0..8).map(|_| tries_until_next(&luck)).collect();
+        assert_eq!(skipped, [1, 3, 7, 15, 31, 63, 63, 63]);
+        luck.note(true);
+        assert!(luck.is_with_us());
+    }
+
+    #[test]
+    fn a_penalty_takes_the_yields_away_for_its_episodes() {
+        let mut yielding = Yielding { penalty: 2 };
+        assert_eq!([0; 4].map(|_| yielding.allowance(50)), [0, 0, 50, 50]);
+    }
+}

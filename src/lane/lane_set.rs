@@ -1,0 +1,171 @@
+//! One ring for each priority, and a word that says which of them may hold something.
+//!
+//! The word (*occupied*) is a hint with one-sided error: a lane that holds something has its bit
+//! set, or its submitter is just about to set it; a set bit may stand over an empty lane until a
+//! worker on its way to sleep clears it. So a submitter writes the word only when it reads its bit
+//! clear, which under load is never, and a worker decides by one load which lanes to look at.
+//!
+//! # Orderings
+//!
+//! - `lane-hint`: a submitter claims a position, then loads the word; a worker clears a bit, then
+//!   loads the tail. All four are `SeqCst`, so either the submitter sees the bit cleared and sets
+//!   it, or the worker sees the claim and sets it back.
+
+use crossbeam_utils::CachePadded;
+
+use super::pick::LaneBits;
+use super::{Refusal, Ring};
+use crate::admission::Gate;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::dekker_fence;
+
+/// A ring with the gate at which submitters wait while it is full.
+#[derive(Debug)]
+pub(crate) struct Lane<T> {
+    pub(crate) ring: Ring<T>,
+    pub(crate) gate: Gate,
+}
+
+/// All lanes of one shard, lowest first.
+#[derive(Debug)]
+pub(crate) struct LaneSet<T> {
+    lanes: Box<[Lane<T>]>,
+    /// A bit for each lane that may hold something. Submitters set, workers on their way to sleep
+    /// clear.
+    occupied: CachePadded<AtomicU32>,
+}
+
+impl<T> LaneSet<T> {
+    /// Lanes of these capacities, lowest first.
+    pub(crate) fn new(capacities: impl IntoIterator<Item = usize>) -> Self {
+        let lane = |capacity| {
+            let ring = Ring::with_capacity(capacity);
+            let gate = Gate::new(ring.capacity());
+            Lane { ring, gate }
+        };
+        Self {
+            lanes: capacities.into_iter().map(lane).collect(),
+            occupied: CachePadded::new(AtomicU32::new(0)),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    #[inline]
+    pub(crate) fn lane(&self, lane: usize) -> &Lane<T> {
+        &self.lanes[lane]
+    }
+
+    /// Appends what `seal` makes of the draft to a lane; see [`Ring::push_with`].
+    #[inline]
+    pub(crate) fn push_with<D>(
+        &self,
+        lane: usize,
+        draft: D,
+        seal: impl FnOnce(D, u64) -> T,
+    ) -> Result<u64, Refusal<D>> {
+        let position = self.lanes[lane].ring.push_with(draft, seal)?;
+        self.mark(lane);
+        Ok(position)
+    }
+
+    /// Appends up to `count` items to a lane in one claim; see [`Ring::push_n`].
+    pub(crate) fn push_n(&self, lane: usize, count: usize, next: impl FnMut(u64) -> T) -> usize {
+        let pushed = self.lanes[lane].ring.push_n(count, next);
+        if pushed > 0 {
+            self.mark(lane);
+        }
+        pushed
+    }
+
+    #[inline]
+    fn mark(&self, lane: usize) {
+        dekker_fence();
+        let bit = 1 << lane;
+        // ORDERING(lane-hint): SeqCst, after the claim of the tail.
+        if self.occupied.load(Ordering::SeqCst) & bit == 0 {
+            // ORDERING(lane-hint): SeqCst; a set bit is never wrong, so nothing else depends on it.
+            self.occupied.fetch_or(bit, Ordering::SeqCst);
+        }
+    }
+
+    /// The lanes that may hold something.
+    #[inline]
+    pub(crate) fn occupied(&self) -> LaneBits {
+        // Relaxed: a hint; before it sleeps a worker looks at the tails themselves.
+        self.occupied.load(Ordering::Relaxed)
+    }
+
+    /// Takes up to `most` items of a lane, one of `sharers` shares when few are ready; lets waiting
+    /// submitters in. Returns how many.
+    #[inline]
+    pub(crate) fn pop(
+        &self,
+        lane: usize,
+        most: usize,
+        sharers: usize,
+        take: impl FnMut(T),
+    ) -> usize {
+        let lane = &self.lanes[lane];
+        let taken = lane.ring.pop_share(most, sharers, take);
+        if taken > 0 {
+            lane.gate.freed(&lane.ring);
+        }
+        taken
+    }
+
+    /// Whether the head of any lane is published: what a spinning worker polls.
+    #[inline]
+    pub(crate) fn any_ready(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.ring.is_ready())
+    }
+
+    /// Whether a worker must not sleep: the last look of the idle protocol.
+    pub(crate) fn any_stirs(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.ring.stirs())
+    }
+
+    /// Whether any lane holds something that no worker has claimed.
+    pub(crate) fn any_claims(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.ring.has_claims())
+    }
+
+    /// Clears the bits of empty lanes. For a worker on its way to sleep.
+    pub(crate) fn refresh_hint(&self) {
+        let marked = self.occupied();
+        for (lane, Lane { ring, .. }) in self.lanes.iter().enumerate() {
+            let bit = 1 << lane;
+            if marked & bit == 0 || ring.has_claims() {
+                continue;
+            }
+            // ORDERING(lane-hint): SeqCst, before the load of the tail below.
+            self.occupied.fetch_and(!bit, Ordering::SeqCst);
+            dekker_fence();
+            if ring.stirs() {
+                // ORDERING(lane-hint): SeqCst, as in `mark`.
+                self.occupied.fetch_or(bit, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Refuses every later push on every lane and lets waiting submitters find out.
+    pub(crate) fn close(&self) {
+        for lane in &self.lanes {
+            lane.ring.close();
+        }
+        for lane in &self.lanes {
+            lane.gate.open_for_all();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.ring.is_closed())
+    }
+
+    /// Whether everything that was ever accepted has been taken and nothing more can come.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.is_closed() && !self.any_claims()
+    }
+}

@@ -1,0 +1,201 @@
+//! Hands many requests over at once and gives the results in their order.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use smallvec::SmallVec;
+
+use super::WorkerPool;
+use super::ways_in::Checked;
+use crate::error::{ExecuteError, SubmitError};
+use crate::idle::caller;
+use crate::lane::Refusal;
+use crate::reply::Ticket;
+use crate::task::{Draft, ProcessingTask};
+
+/// Tasks that enter a lane by one claim.
+const CHUNK: usize = 16;
+
+/// What a task of a batch came to so far.
+type Entry<Q, R, E> = Result<Ticket<R, E>, SubmitError<Q>>;
+
+/// A batch on its way into the lanes.
+struct Feed<'a, Q, R, E, I> {
+    pool: &'a WorkerPool<Q, R, E>,
+    tasks: I,
+    /// Drafts of one lane that wait to enter it, last first.
+    chunk: SmallVec<[Draft<Q, R, E>; CHUNK]>,
+    lane: usize,
+    /// A checked task of another lane than the chunk's.
+    next: Option<Checked<Q>>,
+    /// One for each task seen so far, in order.
+    entries: SmallVec<[Entry<Q, R, E>; CHUNK]>,
+}
+
+impl<Q, R, E> WorkerPool<Q, R, E> {
+    /// Hands a batch over and awaits all results, in the order of the tasks.
+    ///
+    /// A batch longer than its lane is fed through as room appears. Each task succeeds, fails or is
+    /// refused for itself. Tasks of one lane enter it in order, up to 16 by one claim.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lanepool::{service_fn, ProcessingTask, TaskPriority, WorkerPool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), lanepool::BuildError> {
+    /// let pool = WorkerPool::new(service_fn(|n: u32, _: &_| if n == 2 { Err("two") } else { Ok(n) }))?;
+    /// let tasks = (1..=3).map(|n| ProcessingTask::new(n).priority(TaskPriority::Low));
+    /// let results = pool.execute_batch(tasks).await;
+    /// assert_eq!(results[0], Ok(1));
+    /// assert!(results[1].is_err());
+    /// assert_eq!(results[2], Ok(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn execute_batch<T: Into<ProcessingTask<Q>>>(
+        &self,
+        tasks: impl IntoIterator<Item = T>,
+    ) -> Vec<Result<R, ExecuteError<Q, E>>> {
+        let entries = {
+            let mut feed = Feed::new(self, tasks.into_iter());
+            while feed.advance() {
+                let mut turn = self.engine.turn(feed.lane);
+                poll_fn(|context| turn.poll(context)).await;
+                feed.enter();
+                turn.got_in();
+            }
+            feed.entries
+        };
+        let mut results = Vec::with_capacity(entries.len());
+        for entry in entries {
+            results.push(match entry {
+                Ok(ticket) => ticket.await.map_err(ExecuteError::from),
+                Err(refused) => Err(refused.into()),
+            });
+        }
+        results
+    }
+
+    /// Hands a batch over and waits for all results, in the order of the tasks; see
+    /// [`WorkerPool::execute_batch`].
+    ///
+    /// On a worker of this pool every task is refused with [`SubmitError::Nested`].
+    ///
+    /// # Blocking
+    /// Until every task has its outcome.
+    pub fn execute_batch_blocking<T: Into<ProcessingTask<Q>>>(
+        &self,
+        tasks: impl IntoIterator<Item = T>,
+    ) -> Vec<Result<R, ExecuteError<Q, E>>> {
+        if self.is_nested() {
+            let refuse = |task: T| match self.check(task.into()) {
+                Ok(Checked { lane, request, .. }) => {
+                    self.engine.front.refuse(lane);
+                    Err(SubmitError::Nested(request).into())
+                }
+                Err(refused) => Err(refused.into()),
+            };
+            return tasks.into_iter().map(refuse).collect();
+        }
+        let mut feed = Feed::new(self, tasks.into_iter());
+        while feed.advance() {
+            let mut turn = self.engine.turn(feed.lane);
+            let poll = |context: &mut Context<'_>| -> Poll<()> { turn.poll(context) };
+            caller::wait(None, poll);
+            feed.enter();
+            turn.got_in();
+        }
+        let wait = |entry: Entry<Q, R, E>| match entry {
+            Ok(ticket) => ticket.wait().map_err(ExecuteError::from),
+            Err(refused) => Err(refused.into()),
+        };
+        feed.entries.into_iter().map(wait).collect()
+    }
+}
+
+impl<'a, Q, R, E, T, I> Feed<'a, Q, R, E, I>
+where
+    T: Into<ProcessingTask<Q>>,
+    I: Iterator<Item = T>,
+{
+    fn new(pool: &'a WorkerPool<Q, R, E>, tasks: I) -> Self {
+        Self {
+            pool,
+            tasks,
+            chunk: SmallVec::new(),
+            lane: 0,
+            next: None,
+            entries: SmallVec::new(),
+        }
+    }
+
+    /// Hands over as much as fits. Returns whether it has to wait for room in its lane.
+    fn advance(&mut self) -> bool {
+        loop {
+            self.enter();
+            if !self.chunk.is_empty() {
+                return true;
+            }
+            if !self.fill() {
+                return false;
+            }
+        }
+    }
+
+    /// Gathers the next tasks of one lane. Returns whether there are any.
+    fn fill(&mut self) -> bool {
+        while self.chunk.len() < CHUNK {
+            let checked = match self.next.take() {
+                Some(checked) => checked,
+                None => match self.tasks.next().map(|task| self.pool.check(task.into())) {
+                    Some(Ok(checked)) => checked,
+                    Some(Err(refused)) => {
+                        self.entries.push(Err(refused));
+                        continue;
+                    }
+                    None => break,
+                },
+            };
+            if self.chunk.is_empty() {
+                self.lane = checked.lane;
+            } else if checked.lane != self.lane {
+                self.next = Some(checked);
+                break;
+            }
+            match self.pool.draft(checked) {
+                Ok((_, draft, ticket)) => {
+                    self.chunk.push(draft);
+                    self.entries.push(Ok(ticket));
+                }
+                Err(refused) => self.entries.push(Err(refused)),
+            }
+        }
+        self.chunk.reverse();
+        !self.chunk.is_empty()
+    }
+
+    /// Hands over what fits of the chunk. What the lane refuses for good takes its entry's place.
+    fn enter(&mut self) {
+        if self.chunk.is_empty() {
+            return;
+        }
+        self.pool.engine.submit_n(self.lane, &mut self.chunk);
+        let closed = self.pool.engine.lanes.lane(self.lane).ring.is_closed();
+        if self.chunk.is_empty() || (!closed && self.pool.may_wait(self.lane)) {
+            return;
+        }
+        // The chunk's tasks are the last ones with a ticket, in order.
+        let mut tickets = self.entries.iter_mut().rev().filter(|entry| entry.is_ok());
+        for draft in self.chunk.drain(..) {
+            let refusal = if closed {
+                Refusal::Closed(draft)
+            } else {
+                Refusal::Full(draft)
+            };
+            let refused = self.pool.refuse(self.lane, refusal);
+            *tickets
+                .next()
+                .expect("each draft has its ticket among the entries") = Err(refused);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The handle: everything a user does with a pool.
+//!
+//! 1. [`builder`] starts the workers.
+//! 2. [`ways_in`] hands requests over, one at a time.
+//! 3. [`batch`] hands over many and keeps their order.
+//! 4. [`stream`] hands over many and takes results as they come.
+//! 5. [`shutdown`] ends the pool and accounts for everything.
+
+mod batch;
+mod builder;
+mod shutdown;
+mod stream;
+mod ways_in;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use builder::PoolBuilder;
+pub use shutdown::{Returned, RunningTask, ShutdownReport};
+pub use stream::{ResultStream, StreamItem};
+
+use crate::config::WorkerPoolConfig;
+use crate::engine::Engine;
+use crate::error::BuildError;
+use crate::events::EventStream;
+use crate::service::Service;
+use crate::stats::{PerformanceMonitor, WorkerPoolStatistics};
+use crate::task::TaskPriority;
+
+/// A pool of workers for requests `Q`, answered by responses `R` or errors `E`.
+///
+/// A handle: clones are cheap and share the pool. When the last handle is dropped the pool accepts
+/// nothing more, tasks that wait in the lanes are abandoned and their callers told so, tasks that
+/// run are finished and answered, and the workers end. [`WorkerPool::shutdown`] is the kinder way.
+///
+/// The type does not name the service.
+///
+/// # Examples
+/// ```
+/// use lanepool::{service_fn, TaskContext, TaskPriority, WorkerPool};
+///
+/// let pool = WorkerPool::new(service_fn(|n: u64, _: &TaskContext| {
+///     n.checked_mul(2).ok_or("too large to double")
+/// }))?;
+/// let answer = pool.execute_blocking(21, TaskPriority::High, TaskContext::new());
+/// assert_eq!(answer.unwrap(), 42);
+/// # Ok::<(), lanepool::BuildError>(())
+/// ```
+pub struct WorkerPool<Q, R, E> {
+    engine: Arc<Engine<Q, R, E>>,
+    owner: Arc<shutdown::Owner<Q, R, E>>,
+}
+
+impl<Q, R, E> Clone for WorkerPool<Q, R, E> {
+    fn clone(&self) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            owner: Arc::clone(&self.owner),
+        }
+    }
+}
+
+impl<Q, R, E> fmt::Debug for WorkerPool<Q, R, E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("WorkerPool")
+            .field("workers", &self.engine.blocks.len())
+            .field("lanes", &self.engine.lanes.len())
+            .field("closed", &self.engine.lanes.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Q, R, E> WorkerPool<Q, R, E>
+where
+    Q: Send + 'static,
+    R: Send + 'static,
+    E: Send + 'static,
+{
+    /// A pool of threads with the default configuration: one per usable CPU, four lanes.
+    ///
+    /// # Errors
+    /// A thread could not be started, or the service panicked while it made a worker's state.
+    ///
+    /// # Blocking
+    /// Until every worker has its state.
+    pub fn new<S>(service: S) -> Result<Self, BuildError>
+    where
+        S: Service<Q, Response = R, Error = E>,
+    {
+        Self::builder().build(service)
+    }
+
+    /// A pool of threads.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::new`], or the configuration is not valid.
+    ///
+    /// # Blocking
+    /// Until every worker has its state.
+    pub fn with_config<S>(service: S, config: WorkerPoolConfig) -> Result<Self, BuildError>
+    where
+        S: Service<Q, Response = R, Error = E>,
+    {
+        Self::builder().config(config).build(service)
+    }
+
+    /// A pool of threads whose tasks a monitor is told of.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::with_config`].
+    ///
+    /// # Blocking
+    /// Until every worker has its state.
+    pub fn with_performance_monitor<S>(
+        service: S,
+        config: WorkerPoolConfig,
+        monitor: impl PerformanceMonitor,
+    ) -> Result<Self, BuildError>
+    where
+        S: Service<Q, Response = R, Error = E>,
+    {
+        Self::builder()
+            .config(config)
+            .monitor(monitor)
+            .build(service)
+    }
+
+    /// A pool of tokio tasks on the current runtime, with the default configuration.
+    ///
+    /// # Errors
+    /// There is no runtime, or the service panicked while it made a worker's state.
+    #[cfg(feature = "tokio")]
+    pub fn new_async<S>(service: S) -> Result<Self, BuildError>
+    where
+        S: crate::AsyncService<Q, Response = R, Error = E>,
+    {
+        Self::builder().build_async(service)
+    }
+
+    /// A pool of tokio tasks on the current runtime.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::new_async`], or the configuration is not valid.
+    #[cfg(feature = "tokio")]
+    pub fn with_config_async<S>(service: S, config: WorkerPoolConfig) -> Result<Self, BuildError>
+    where
+        S: crate::AsyncService<Q, Response = R, Error = E>,
+    {
+        Self::builder().config(config).build_async(service)
+    }
+
+    /// For everything that the constructors do not say.
+    pub fn builder() -> PoolBuilder {
+        PoolBuilder::new()
+    }
+}
+
+impl<Q, R, E> WorkerPool<Q, R, E> {
+    /// The configuration the pool was built with.
+    pub fn config(&self) -> &WorkerPoolConfig {
+        &self.engine.config
+    }
+
+    /// How many workers the pool was built with.
+    pub fn workers(&self) -> usize {
+        self.engine.blocks.len()
+    }
+
+    /// The share of workers that run a task now, 0 to 1.
+    pub fn usage_ratio(&self) -> f64 {
+        self.engine.busy() as f64 / self.engine.blocks.len() as f64
+    }
+
+    /// All statistics at this moment. Costs some microseconds and holds nobody up.
+    pub fn statistics(&self) -> WorkerPoolStatistics {
+        self.engine.statistics()
+    }
+
+    /// What happens to the pool from now on. A subscriber that falls 1,024 events behind loses the
+    /// newest.
+    pub fn events(&self) -> EventStream {
+        self.engine.events.subscribe()
+    }
+
+    /// The starvation bound: a task at the head of this priority's lane is started within so many
+    /// pulls of all workers together, however full the other lanes are.
+    ///
+    /// `N(L) = W * r * B(L)` for `W` workers and runs of at most `r` tasks (1 for async workers;
+    /// [`max_run_length`](WorkerPoolConfig::max_run_length) for threads, though runs of more than
+    /// one form only when tasks cost less than 60 ns). With `n` lanes of weights `w` that add up to
+    /// `S`, `B(L) = ceil(S / w(L)) + n - 2` below the top lane, and for the top lane the least `k`
+    /// with `k >= 1 + sum of ceil(k / ceil(S / w(L)))` over the lanes below; `B = 1` for a single
+    /// lane.
+    ///
+    /// # Examples
+    /// ```
+    /// use lanepool::{service_fn, TaskPriority, WorkerPool, WorkerPoolConfig};
+    ///
+    /// let config = WorkerPoolConfig::builder().workers(2).max_run_length(1).build()?;
+    /// let pool = WorkerPool::with_config(service_fn(|n: u8, _: &_| Ok::<_, ()>(n)), config)?;
+    /// assert_eq!(pool.starvation_bound(TaskPriority::Critical), 2 * 4);
+    /// assert_eq!(pool.starvation_bound(TaskPriority::Low), 2 * (85 + 4 - 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn starvation_bound(&self, priority: TaskPriority) -> u64 {
+        let lane = priority.lane(self.engine.lanes.len());
+        self.engine
+            .config
+            .starvation_bound(lane, self.owner.longest_run())
+    }
+}

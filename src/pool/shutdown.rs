@@ -1,0 +1,203 @@
+//! The end of a pool: nothing more comes in, everything that came in is accounted for.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::WorkerPool;
+use crate::engine::Engine;
+use crate::stats::WorkerPoolStatistics;
+use crate::sync::{Mutex, thread};
+use crate::task::TaskContext;
+
+/// What a shutdown came to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ShutdownReport<Q> {
+    /// Whether every accepted task has run and every worker has ended.
+    pub drained: bool,
+    /// Requests that no worker started in time, lane by lane, oldest first. Their callers were told
+    /// that they are abandoned.
+    pub returned: Vec<Returned<Q>>,
+    /// Tasks that workers still run. Their callers were told that they are abandoned; the workers end
+    /// when the service lets them.
+    pub running: Vec<RunningTask>,
+    /// The statistics at the end.
+    pub statistics: WorkerPoolStatistics,
+}
+
+/// A request that was accepted and not started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Returned<Q> {
+    /// The request.
+    pub request: Q,
+    /// Its lane.
+    pub lane: usize,
+    /// Its context.
+    pub context: TaskContext,
+}
+
+/// A task that a worker still runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunningTask {
+    /// The worker.
+    pub worker: usize,
+    /// The task's lane.
+    pub lane: usize,
+    /// The connection's and the message's number of its context.
+    pub context: TaskContext,
+}
+
+/// What the last handle leaves behind: the way to tell that all workers have ended.
+pub(super) struct Owner<Q, R, E> {
+    engine: Arc<Engine<Q, R, E>>,
+    /// Disconnected once every worker has ended: each holds a sender and sends nothing.
+    exits: flume::Receiver<std::convert::Infallible>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    longest_run: usize,
+}
+
+impl<Q, R, E> Owner<Q, R, E> {
+    pub(super) fn new(
+        engine: Arc<Engine<Q, R, E>>,
+        exits: flume::Receiver<std::convert::Infallible>,
+        threads: Vec<thread::JoinHandle<()>>,
+        longest_run: usize,
+    ) -> Self {
+        Self {
+            engine,
+            exits,
+            threads: Mutex::new(threads),
+            longest_run,
+        }
+    }
+
+    pub(super) fn longest_run(&self) -> usize {
+        self.longest_run
+    }
+
+    /// Waits until every worker has ended or the deadline passes. Returns whether all have.
+    fn all_ended(&self, deadline: Option<Instant>) -> bool {
+        let ended = match deadline {
+            Some(deadline) => self.exits.recv_deadline(deadline).err(),
+            None => self
+                .exits
+                .recv()
+                .err()
+                .map(|_| flume::RecvTimeoutError::Disconnected),
+        };
+        matches!(ended, Some(flume::RecvTimeoutError::Disconnected))
+    }
+
+    /// Takes the ended threads off the system's hands.
+    pub(super) fn join(&self) {
+        for handle in std::mem::take(&mut *self.threads.lock()) {
+            // A worker's panics are caught; what is left is the end of the process.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl<Q, R, E> Drop for Owner<Q, R, E> {
+    fn drop(&mut self) {
+        // Not joined: the last handle may be dropped on a worker, or while one runs for long.
+        self.engine.close();
+        self.engine.abandon_queued(drop);
+    }
+}
+
+impl<Q, R, E> fmt::Debug for Owner<Q, R, E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Owner").finish_non_exhaustive()
+    }
+}
+
+impl<Q, R, E> WorkerPool<Q, R, E> {
+    /// Accepts nothing more, runs what was accepted for at most `limit`, then abandons the rest:
+    /// answers every caller, hands back the requests that were not started, and names the tasks
+    /// that still run.
+    ///
+    /// May be called from several handles; each report has what that call took back.
+    ///
+    /// # Blocking
+    /// For at most `limit` and a moment. On a worker of this pool it does not wait for itself, and
+    /// reports its own task as running.
+    pub fn shutdown_blocking(&self, limit: Duration) -> ShutdownReport<Q> {
+        self.engine.close();
+        let deadline = Instant::now().checked_add(limit);
+        let mut drained = self.owner.all_ended(deadline);
+        let mut returned = Vec::new();
+        if !drained {
+            self.engine.abandon_queued(|taken| {
+                let crate::engine::TakenBack {
+                    lane,
+                    request,
+                    context,
+                } = taken;
+                returned.push(Returned {
+                    request,
+                    lane,
+                    context,
+                });
+            });
+            self.engine.abandon_running();
+            // Workers that had just finished have nothing more to do.
+            drained =
+                self.engine.is_deserted() && self.owner.all_ended(None) && returned.is_empty();
+        }
+        if drained {
+            self.owner.join();
+        }
+        let running = self
+            .engine
+            .blocks
+            .iter()
+            .enumerate()
+            .filter_map(|(worker, block)| {
+                block.running().map(|(lane, context)| RunningTask {
+                    worker,
+                    lane,
+                    context,
+                })
+            });
+        ShutdownReport {
+            drained,
+            returned,
+            running: running.collect(),
+            statistics: self.statistics(),
+        }
+    }
+}
+
+impl<Q, R, E> WorkerPool<Q, R, E>
+where
+    Q: Send + 'static,
+    R: Send + 'static,
+    E: Send + 'static,
+{
+    /// As [`WorkerPool::shutdown_blocking`], without blocking: the waiting is done by a thread of its
+    /// own. Needs no runtime. Dropping the future does not stop the shutdown.
+    ///
+    /// # Panics
+    /// When the system refuses a thread.
+    pub async fn shutdown(&self, limit: Duration) -> ShutdownReport<Q> {
+        // Closed before the first await, so that a future that is dropped has begun all the same.
+        self.engine.close();
+        let pool = self.clone();
+        let (done, report) = flume::bounded(1);
+        let wait = move || {
+            // Nobody may be there to take it.
+            let _ = done.send(pool.shutdown_blocking(limit));
+        };
+        thread::Builder::new()
+            .name("lanepool-shutdown".to_owned())
+            .spawn(wait)
+            .expect("a thread can be started for the shutdown");
+        report
+            .recv_async()
+            .await
+            .expect("the shutdown's thread sends its report")
+    }
+}

@@ -1,0 +1,414 @@
+//! The ways to hand one request over.
+//!
+//! All of them check the request, make a draft, and enter a lane; they differ in how they wait for
+//! room and for the answer.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::WorkerPool;
+use crate::admission::OverflowPolicy;
+use crate::error::{ExecuteError, SubmitError};
+use crate::idle::caller;
+use crate::lane::Refusal;
+use crate::reply::{Promise, Ticket};
+use crate::sync::{hint, thread};
+use crate::task::{Address, Draft, ProcessingTask, TaskContext, TaskPriority};
+use crate::worker::nesting;
+
+/// Looks at a full lane with a short pause between, before it yields.
+const PAUSES: u32 = 16;
+/// Yields to the workers that could make room, before it queues at the gate.
+const YIELDS: u32 = 20;
+
+/// A request that has been checked and may enter its lane.
+pub(super) struct Checked<Q> {
+    pub(super) lane: usize,
+    pub(super) request: Q,
+    pub(super) context: TaskContext,
+}
+
+impl<Q, R, E> WorkerPool<Q, R, E> {
+    /// Hands a request over and awaits the response.
+    ///
+    /// When the lane is full this waits for room, or refuses, as the lane's policy says. Dropping the
+    /// future cancels: a task that has not been started never will be. Needs no runtime.
+    ///
+    /// # Errors
+    /// The request was refused and is inside the error, or the task has another outcome.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lanepool::{service_fn, TaskContext, TaskPriority, WorkerPool};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = WorkerPool::new(service_fn(|text: String, _: &TaskContext| {
+    ///     text.parse::<u32>()
+    /// }))?;
+    /// let number = pool.execute("17".into(), TaskPriority::High, TaskContext::new()).await?;
+    /// assert_eq!(number, 17);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn execute(
+        &self,
+        request: Q,
+        priority: TaskPriority,
+        context: TaskContext,
+    ) -> Result<R, ExecuteError<Q, E>> {
+        let task = ProcessingTask::new(request)
+            .priority(priority)
+            .context(context);
+        let ticket = self.submit(task).await?;
+        Ok(ticket.await?)
+    }
+
+    /// Hands a request over and waits for the response.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::execute`]; and [`SubmitError::Nested`] on a worker of this pool.
+    ///
+    /// # Blocking
+    /// Until the task has its outcome.
+    pub fn execute_blocking(
+        &self,
+        request: Q,
+        priority: TaskPriority,
+        context: TaskContext,
+    ) -> Result<R, ExecuteError<Q, E>> {
+        let (ticket, woke) = self.submit_and_wait(request, priority, context, None)?;
+        self.spin(&ticket, woke);
+        Ok(ticket.wait()?)
+    }
+
+    /// Hands a request over and waits for the response, for `timeout` altogether.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::execute_blocking`]; [`SubmitError::Full`] when there was no room in time;
+    /// [`ExecuteError::TimedOut`] when there was no answer in time, and the task is cancelled if it
+    /// has not been started.
+    ///
+    /// # Blocking
+    /// For at most `timeout`.
+    pub fn execute_timeout(
+        &self,
+        request: Q,
+        priority: TaskPriority,
+        context: TaskContext,
+        timeout: Duration,
+    ) -> Result<R, ExecuteError<Q, E>> {
+        let deadline = Instant::now().checked_add(timeout);
+        let (ticket, woke) = self.submit_and_wait(request, priority, context, deadline)?;
+        self.spin(&ticket, woke);
+        let left = match deadline {
+            Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+            None => Duration::MAX,
+        };
+        match ticket.wait_timeout(left) {
+            Ok(answer) => Ok(answer?),
+            Err(_cancelled) => Err(ExecuteError::TimedOut),
+        }
+    }
+
+    /// Hands a task over for a ticket, without waiting.
+    ///
+    /// # Errors
+    /// The task was refused, because the lane is full, say; the request is inside the error.
+    #[inline]
+    pub fn try_submit(
+        &self,
+        task: impl Into<ProcessingTask<Q>>,
+    ) -> Result<Ticket<R, E>, SubmitError<Q>> {
+        let checked = self.check(task.into())?;
+        let (lane, draft, ticket) = self.draft(checked)?;
+        self.try_enter(lane, draft)?;
+        Ok(ticket)
+    }
+
+    /// Hands a task over for a ticket. When the lane is full this waits for room, or refuses, as the
+    /// lane's policy says. Dropped while it waits, it drops the request.
+    ///
+    /// # Errors
+    /// The task was refused; the request is inside the error.
+    pub async fn submit(
+        &self,
+        task: impl Into<ProcessingTask<Q>>,
+    ) -> Result<Ticket<R, E>, SubmitError<Q>> {
+        let checked = self.check(task.into())?;
+        let (lane, draft, ticket) = self.draft(checked)?;
+        self.enter(lane, draft).await?;
+        Ok(ticket)
+    }
+
+    /// Hands a task over for a ticket, waiting for room as [`WorkerPool::submit`] does.
+    ///
+    /// # Errors
+    /// The task was refused; the request is inside the error. [`SubmitError::Nested`] if it would have
+    /// to wait and this is a worker of this pool.
+    ///
+    /// # Blocking
+    /// While the lane is full.
+    pub fn submit_blocking(
+        &self,
+        task: impl Into<ProcessingTask<Q>>,
+    ) -> Result<Ticket<R, E>, SubmitError<Q>> {
+        let checked = self.check(task.into())?;
+        let (lane, draft, ticket) = self.draft(checked)?;
+        self.enter_blocking(lane, draft, None)?;
+        Ok(ticket)
+    }
+
+    /// Hands a task over that nobody waits for, without waiting.
+    ///
+    /// # Errors
+    /// The task was refused; the request is inside the error.
+    #[inline]
+    pub fn try_spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
+        let Checked {
+            lane,
+            request,
+            context,
+        } = self.check(task.into())?;
+        let draft = Draft {
+            request,
+            context,
+            promise: Promise::to_nobody(),
+        };
+        self.try_enter(lane, draft).map(drop)
+    }
+
+    /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
+    ///
+    /// # Errors
+    /// The task was refused; the request is inside the error.
+    pub async fn spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
+        let Checked {
+            lane,
+            request,
+            context,
+        } = self.check(task.into())?;
+        let draft = Draft {
+            request,
+            context,
+            promise: Promise::to_nobody(),
+        };
+        self.enter(lane, draft).await.map(drop)
+    }
+
+    /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::submit_blocking`].
+    ///
+    /// # Blocking
+    /// While the lane is full.
+    #[inline]
+    pub fn spawn_blocking(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
+        let Checked {
+            lane,
+            request,
+            context,
+        } = self.check(task.into())?;
+        let draft = Draft {
+            request,
+            context,
+            promise: Promise::to_nobody(),
+        };
+        self.enter_blocking(lane, draft, None).map(drop)
+    }
+
+    fn submit_and_wait(
+        &self,
+        request: Q,
+        priority: TaskPriority,
+        context: TaskContext,
+        deadline: Option<Instant>,
+    ) -> Result<(Ticket<R, E>, bool), SubmitError<Q>> {
+        let task = ProcessingTask::new(request)
+            .priority(priority)
+            .context(context);
+        let checked = self.check(task)?;
+        if self.is_nested() {
+            self.engine.front.refuse(checked.lane);
+            return Err(SubmitError::Nested(checked.request));
+        }
+        let (lane, draft, ticket) = self.draft(checked)?;
+        let woke = self.enter_blocking(lane, draft, deadline)?;
+        Ok((ticket, woke))
+    }
+
+    /// Polls for the answer for a moment, unless a worker had to be woken and cannot be that quick.
+    fn spin(&self, ticket: &Ticket<R, E>, woke: bool) {
+        if !woke {
+            caller::spin(&self.engine.luck, || ticket.is_done());
+        }
+    }
+
+    pub(super) fn is_nested(&self) -> bool {
+        nesting::is_inside(Arc::as_ptr(&self.engine).addr())
+    }
+
+    /// Finds the task's lane and looks at its deadline.
+    #[inline]
+    pub(super) fn check(&self, task: ProcessingTask<Q>) -> Result<Checked<Q>, SubmitError<Q>> {
+        let ProcessingTask {
+            request,
+            mut context,
+            address,
+        } = task;
+        let lanes = self.engine.lanes.len();
+        let lane = match address {
+            Address::Priority(priority) => priority.lane(lanes),
+            Address::Lane(lane) if lane < lanes => lane,
+            Address::Lane(lane) => {
+                return Err(SubmitError::NoSuchLane {
+                    lane,
+                    lanes,
+                    request,
+                });
+            }
+        };
+        if context.deadline().is_some() {
+            if context.expired(|| self.engine.clock.now()) {
+                self.engine.front.refuse(lane);
+                return Err(SubmitError::Expired(request));
+            }
+        } else if let Some(timeout) = self.engine.config.default_timeout
+            && let Some(deadline) = self.engine.clock.now().checked_add(timeout)
+        {
+            context = context.with_deadline(deadline);
+        }
+        Ok(Checked {
+            lane,
+            request,
+            context,
+        })
+    }
+
+    /// Prepares a task whose caller waits for the answer.
+    #[inline]
+    pub(super) fn draft(
+        &self,
+        checked: Checked<Q>,
+    ) -> Result<(usize, Draft<Q, R, E>, Ticket<R, E>), SubmitError<Q>> {
+        let Checked {
+            lane,
+            request,
+            context,
+        } = checked;
+        match Promise::pair(&self.engine.slab) {
+            Some((promise, half)) => Ok((
+                lane,
+                Draft {
+                    request,
+                    context,
+                    promise,
+                },
+                Ticket::new(half),
+            )),
+            None => {
+                self.engine.front.refuse(lane);
+                Err(SubmitError::Full(request))
+            }
+        }
+    }
+
+    #[inline]
+    fn try_enter(&self, lane: usize, draft: Draft<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        self.engine
+            .submit(lane, draft)
+            .map_err(|refusal| self.refuse(lane, refusal))
+    }
+
+    #[cold]
+    pub(super) fn refuse(&self, lane: usize, refusal: Refusal<Draft<Q, R, E>>) -> SubmitError<Q> {
+        self.engine.front.refuse(lane);
+        match refusal {
+            Refusal::Full(draft) => SubmitError::Full(draft.request),
+            Refusal::Closed(draft) => SubmitError::Closed(draft.request),
+        }
+    }
+
+    pub(super) fn may_wait(&self, lane: usize) -> bool {
+        self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
+    }
+
+    async fn enter(&self, lane: usize, draft: Draft<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        let mut refused = match self.engine.submit(lane, draft) {
+            Ok(woke) => return Ok(woke),
+            Err(refusal) => refusal,
+        };
+        let mut turn = self.engine.turn(lane);
+        loop {
+            let Refusal::Full(draft) = refused else {
+                return Err(self.refuse(lane, refused));
+            };
+            if !self.may_wait(lane) {
+                return Err(self.refuse(lane, Refusal::Full(draft)));
+            }
+            poll_fn(|context| turn.poll(context)).await;
+            refused = match self.engine.submit(lane, draft) {
+                Ok(woke) => {
+                    turn.got_in();
+                    return Ok(woke);
+                }
+                Err(refusal) => refusal,
+            };
+        }
+    }
+
+    #[inline]
+    fn enter_blocking(
+        &self,
+        lane: usize,
+        draft: Draft<Q, R, E>,
+        deadline: Option<Instant>,
+    ) -> Result<bool, SubmitError<Q>> {
+        match self.engine.submit(lane, draft) {
+            Ok(woke) => Ok(woke),
+            Err(refusal) => self.wait_to_enter(lane, refusal, deadline),
+        }
+    }
+
+    /// Waits for room: a moment with pauses, some yields, then at the gate.
+    #[cold]
+    fn wait_to_enter(
+        &self,
+        lane: usize,
+        mut refused: Refusal<Draft<Q, R, E>>,
+        deadline: Option<Instant>,
+    ) -> Result<bool, SubmitError<Q>> {
+        let mut turn = self.engine.turn(lane);
+        let mut tries = 0;
+        loop {
+            let Refusal::Full(draft) = refused else {
+                return Err(self.refuse(lane, refused));
+            };
+            if !self.may_wait(lane) {
+                return Err(self.refuse(lane, Refusal::Full(draft)));
+            }
+            if self.is_nested() {
+                self.engine.front.refuse(lane);
+                return Err(SubmitError::Nested(draft.request));
+            }
+            match tries {
+                0 => hint::pause(PAUSES),
+                1..=YIELDS => thread::yield_now(),
+                _ => {
+                    if caller::wait(deadline, |context| turn.poll(context)).is_none() {
+                        return Err(self.refuse(lane, Refusal::Full(draft)));
+                    }
+                }
+            }
+            tries += 1;
+            refused = match self.engine.submit(lane, draft) {
+                Ok(woke) => {
+                    turn.got_in();
+                    return Ok(woke);
+                }
+                Err(refusal) => refusal,
+            };
+        }
+    }
+}

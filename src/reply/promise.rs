@@ -1,0 +1,71 @@
+//! The worker's half of a reply.
+#![expect(unsafe_code, reason = "a half of a slot is used as its state permits")]
+
+use std::ptr::NonNull;
+
+use super::slab::{self, Slab};
+pub(crate) use super::slot::Delivery;
+use super::slot::{Leave, Slot};
+use super::ticket::Half;
+
+/// Will be answered exactly once: by [`Promise::complete`], or with "abandoned" when it is dropped.
+///
+/// A promise to nobody stands in fire-and-forget tasks.
+pub(crate) struct Promise<V> {
+    slot: Option<NonNull<Slot<V>>>,
+}
+
+// SAFETY: a promise is one of two owners of a slot whose state tells what it may touch; it moves a
+// `V` to another thread.
+unsafe impl<V: Send> Send for Promise<V> {}
+
+impl<V> Promise<V> {
+    /// A promise that nobody waits for.
+    #[inline]
+    pub(crate) fn to_nobody() -> Self {
+        Self { slot: None }
+    }
+
+    /// A promise and the caller's half. `None` when the slab can grow no more.
+    #[inline]
+    pub(crate) fn pair(slab: &Slab<V>) -> Option<(Self, Half<V>)> {
+        let slot = slab.take()?;
+        // SAFETY: the slot is fresh, and these are its two owners.
+        Some((Self { slot: Some(slot) }, unsafe { Half::new(slot) }))
+    }
+
+    /// Whether anybody still wants the task run. Always, for fire-and-forget.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        // SAFETY: this half keeps the slot alive.
+        self.slot
+            .is_none_or(|slot| unsafe { slot.as_ref() }.is_wanted())
+    }
+
+    /// Answers.
+    #[inline]
+    pub(crate) fn complete(mut self, value: V) -> Delivery {
+        let Some(slot) = self.slot.take() else {
+            return Delivery::Delivered;
+        };
+        // SAFETY: this half keeps the slot alive; it is given up here.
+        let (delivery, leave) = unsafe { slot.as_ref().complete(value) };
+        if leave == Leave::Last {
+            // SAFETY: both owners have left.
+            unsafe { slab::free(slot) };
+        }
+        delivery
+    }
+}
+
+impl<V> Drop for Promise<V> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        // SAFETY: this half keeps the slot alive; it is given up here.
+        if unsafe { slot.as_ref() }.lose() == Leave::Last {
+            // SAFETY: both owners have left.
+            unsafe { slab::free(slot) };
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Where reply slots come from: pages of 63, a bit for each, and no allocation once warm.
+//!
+//! A page's word has a bit for each slot in use and one more for the slab itself. The word is the
+//! page's reference count: whoever clears its last bit frees the page. So a ticket needs no count of
+//! its own to outlive the pool; dropping the slab clears the slab's bit, and a page with tickets out
+//! lives until the last of them is gone.
+//!
+//! Pages are added when all are full and stay until the slab is dropped, so a pool's slab grows to the
+//! most replies that were ever in flight at once. Threads start looking in different places and go on
+//! from where they last found something.
+//!
+//! # Orderings
+//!
+//! - `page-bit`: the Release of the one who clears a bit with the Acquire of the next who sets it, or
+//!   who frees the page: all accesses to the slot are over.
+//!
+//! # Progress
+//!
+//! Lock-free while a page has a free slot; adding pages takes a lock.
+#![expect(
+    unsafe_code,
+    reason = "a page is shared by its slots' owners and freed by the last"
+)]
+
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+
+use crossbeam_utils::CachePadded;
+
+use super::slot::Slot;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, counter, thread};
+
+/// Slots of a page; the word's last bit is the slab's.
+const SLOTS: usize = 63;
+const SLAB: u64 = 1 << SLOTS;
+/// Segments of pages, each twice as long as the one before: 4 million slots on one CPU.
+const SEGMENTS: usize = 16;
+/// Places from which threads start looking.
+const STRIPES: usize = 8;
+
+/// Where a slot lives: its page and its bit there.
+pub(super) struct Home<V> {
+    page: NonNull<Page<V>>,
+    bit: u32,
+}
+
+struct Page<V> {
+    /// A bit for each slot in use, and [`SLAB`].
+    used: AtomicU64,
+    slots: Box<[Slot<V>]>,
+}
+
+struct PageRef<V>(NonNull<Page<V>>);
+
+/// All reply slots of a pool.
+pub(crate) struct Slab<V> {
+    segments: [OnceLock<Box<[PageRef<V>]>>; SEGMENTS],
+    /// Pages of the first segment; a power of two.
+    base: usize,
+    /// Pages there are. Raised under `growth`, read without it.
+    pages: counter::AtomicUsize,
+    growth: Mutex<()>,
+    /// For each stripe of threads the page where it last found a slot.
+    cursors: [CachePadded<counter::AtomicUsize>; STRIPES],
+    owns: PhantomData<V>,
+}
+
+// SAFETY: a page hands each slot to two owners at a time, which move a value between threads.
+unsafe impl<V: Send> Send for Slab<V> {}
+// SAFETY: as above; `&Slab` gives out no `&V`.
+unsafe impl<V: Send> Sync for Slab<V> {}
+
+impl<V> std::fmt::Debug for Slab<V> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pages = self.pages.load(counter::Ordering::Relaxed);
+        formatter
+            .debug_struct("Slab")
+            .field("pages", &pages)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> Slab<V> {
+    /// A slab that starts with `pages` pages, rounded up to a power of two.
+    pub(crate) fn new(pages: usize) -> Self {
+        let slab = Self {
+            segments: [const { OnceLock::new() }; SEGMENTS],
+            base: pages.max(1).next_power_of_two(),
+            pages: counter::AtomicUsize::new(0),
+            growth: Mutex::new(()),
+            cursors: std::array::from_fn(|_| CachePadded::new(counter::AtomicUsize::new(0))),
+            owns: PhantomData,
+        };
+        slab.add_segment(0);
+        slab
+    }
+
+    fn add_segment(&self, segment: usize) {
+        let length = self.base << segment;
+        self.segments[segment].get_or_init(|| (0..length).map(|_| Page::allocate()).collect());
+        // Release: whoever reads the new number finds the segment, which was set before.
+        self.pages.store(
+            (self.base << (segment + 1)) - self.base,
+            counter::Ordering::Release,
+        );
+    }
+
+    /// The page of this number: segment `s` begins at `(base << s) - base`.
+    fn page(&self, number: usize) -> &Page<V> {
+        let place = number + self.base;
+        let segment = (place.ilog2() - self.base.ilog2()) as usize;
+        let pages = self.segments[segment]
+            .get()
+            .expect("pages are counted after they are added");
+        let page = &pages[place - (self.base << segment)];
+        // SAFETY: the slab's bit keeps the page alive until the slab is dropped.
+        unsafe { page.0.as_ref() }
+    }
+
+    /// Takes a slot for two owners. `None` when millions are in use.
+    #[inline]
+    pub(super) fn take(&self) -> Option<NonNull<Slot<V>>> {
+        let cursor = &self.cursors[thread::stripe() % STRIPES];
+        // Relaxed: a hint.
+        let start = cursor.load(counter::Ordering::Relaxed);
+        if start < self.pages.load(counter::Ordering::Acquire)
+            && let Some(slot) = self.page(start).take()
+        {
+            return Some(slot);
+        }
+        self.search(cursor, start)
+    }
+
+    #[cold]
+    fn search(&self, cursor: &counter::AtomicUsize, start: usize) -> Option<NonNull<Slot<V>>> {
+        loop {
+            // Acquire, with the Release in `add_segment`.
+            let pages = self.pages.load(counter::Ordering::Acquire);
+            let stripe = thread::stripe();
+            for offset in 1..=pages {
+                let number = (start + offset + stripe) % pages;
+                if let Some(slot) = self.page(number).take() {
+                    cursor.store(number, counter::Ordering::Relaxed);
+                    return Some(slot);
+                }
+            }
+            let _growing = self.growth.lock();
+            if self.pages.load(counter::Ordering::Acquire) == pages {
+                let segment = self
+                    .segments
+                    .iter()
+                    .position(|segment| segment.get().is_none())?;
+                self.add_segment(segment);
+            }
+        }
+    }
+
+    /// Answers every caller who still waits, without a value. For a shutdown whose time is up: the
+    /// tasks are running, or lie in the hands of workers that are. Returns how many.
+    pub(crate) fn abandon_all(&self) -> usize {
+        // Acquire, with the Release in `add_segment`.
+        let pages = self.pages.load(counter::Ordering::Acquire);
+        (0..pages)
+            .map(|number| self.page(number).abandon_all())
+            .sum()
+    }
+}
+
+impl<V> Drop for Slab<V> {
+    fn drop(&mut self) {
+        for page in self
+            .segments
+            .iter()
+            .filter_map(OnceLock::get)
+            .flat_map(|pages| pages.iter())
+        {
+            // SAFETY: the slab's bit is set and cleared only here, once.
+            unsafe { Page::release(page.0, SLAB) };
+        }
+    }
+}
+
+impl<V> Page<V> {
+    fn allocate() -> PageRef<V> {
+        let empty = Page {
+            used: AtomicU64::new(SLAB),
+            slots: Box::new([]),
+        };
+        let mut page = NonNull::from(Box::leak(Box::new(empty)));
+        let slot = |bit| Slot::new(Home { page, bit });
+        let slots = (0..SLOTS as u32).map(slot).collect();
+        // SAFETY: nobody else knows the page yet.
+        unsafe { page.as_mut().slots = slots };
+        PageRef(page)
+    }
+
+    #[inline]
+    fn take(&self) -> Option<NonNull<Slot<V>>> {
+        // Relaxed: the compare-exchange checks it.
+        let mut used = self.used.load(Ordering::Relaxed);
+        while used != u64::MAX {
+            let bit = used.trailing_ones();
+            // ORDERING(page-bit): Acquire: the slot's last owners are done with it.
+            match self.used.compare_exchange_weak(
+                used,
+                used | 1 << bit,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    let slot = &self.slots[bit as usize];
+                    slot.reset();
+                    return Some(NonNull::from(slot));
+                }
+                Err(now) => used = now,
+            }
+        }
+        None
+    }
+
+    fn abandon_all(&self) -> usize {
+        // ORDERING(page-bit): Acquire: a slot whose bit is seen set was reset by its taker.
+        let used = self.used.load(Ordering::Acquire);
+        let in_use = (0..SLOTS).filter(|bit| used & 1 << bit != 0);
+        in_use.filter(|bit| self.slots[*bit].abandon()).count()
+    }
+
+    /// Clears a bit and frees the page if it was the last.
+    ///
+    /// # Safety
+    /// The caller owns the bit and uses neither it nor the page afterwards.
+    unsafe fn release(page: NonNull<Self>, bit: u64) {
+        // SAFETY: the caller's bit keeps the page alive.
+        let used = unsafe { &page.as_ref().used };
+        // ORDERING(page-bit): AcqRel: our accesses are over before the bit is clear, and if it was the
+        // last, everybody else's are over too.
+        if used.fetch_and(!bit, Ordering::AcqRel) == bit {
+            // SAFETY: allocated as a box by `allocate`; no bit is set, so nobody else refers to it.
+            drop(unsafe { Box::from_raw(page.as_ptr()) });
+        }
+    }
+}
+
+/// Gives a slot back.
+///
+/// # Safety
+/// Both owners have left it; it is not used afterwards.
+pub(super) unsafe fn free<V>(slot: NonNull<Slot<V>>) {
+    // SAFETY: the slot's bit is set until the call below.
+    let Home { page, bit } = unsafe { &slot.as_ref().home };
+    // SAFETY: the slot's bit is the caller's.
+    unsafe { Page::release(*page, 1 << *bit) };
+}

@@ -1,0 +1,199 @@
+//! What one worker counts. It alone writes its block, by plain loads and stores; anybody reads.
+
+use super::histogram::Histogram;
+use crate::sync::counter::{AtomicU64, Ordering, bump};
+use crate::task::{Outcome, TaskContext};
+
+/// One worker's counters.
+#[derive(Debug)]
+pub(crate) struct WorkerBlock {
+    lanes: Box<[LaneBlock]>,
+    /// Tasks in the worker's hands: claimed and without an outcome yet, by lane.
+    current: Current,
+    /// Submission to start of tasks that were submitted while this worker was idle.
+    pub(crate) dispatch: Histogram,
+    /// When the worker began and ended, on the pool's clock; 0 for not yet.
+    started_ns: AtomicU64,
+    stopped_ns: AtomicU64,
+    /// How long it searched or slept, episodes of a spin's length left out.
+    idle_ns: AtomicU64,
+    /// How long it was idle though the task that it took next was waiting before: of the sample.
+    idle_backlogged_ns: AtomicU64,
+    panics: AtomicU64,
+}
+
+#[derive(Debug)]
+struct LaneBlock {
+    held: AtomicU64,
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    wait: Histogram,
+    run: Histogram,
+}
+
+/// What the worker runs now, for reports. The parts may be of two successive tasks for a moment.
+#[derive(Debug)]
+struct Current {
+    /// The lane's number plus 1; 0 while nothing runs.
+    lane: AtomicU64,
+    connection_id: AtomicU64,
+    message_id: AtomicU64,
+}
+
+impl WorkerBlock {
+    pub(crate) fn new(lanes: usize) -> Self {
+        let lane = |_| LaneBlock {
+            held: AtomicU64::new(0),
+            outcomes: Default::default(),
+            wait: Histogram::new(),
+            run: Histogram::new(),
+        };
+        Self {
+            lanes: (0..lanes).map(lane).collect(),
+            current: Current {
+                lane: AtomicU64::new(0),
+                connection_id: AtomicU64::new(0),
+                message_id: AtomicU64::new(0),
+            },
+            dispatch: Histogram::new(),
+            started_ns: AtomicU64::new(0),
+            stopped_ns: AtomicU64::new(0),
+            idle_ns: AtomicU64::new(0),
+            idle_backlogged_ns: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    /// The worker claimed tasks.
+    #[inline]
+    pub(crate) fn claim(&self, lane: usize, tasks: usize) {
+        bump(&self.lanes[lane].held, tasks as u64);
+    }
+
+    /// A task that the worker held has its outcome.
+    #[inline]
+    pub(crate) fn settle(&self, lane: usize, outcome: Outcome) {
+        let lane = &self.lanes[lane];
+        bump(&lane.outcomes[outcome.index()], 1);
+        // Relaxed: see `bump`.
+        lane.held
+            .store(lane.held.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
+    /// The caller of a task that was counted so had been told otherwise.
+    #[cold]
+    pub(crate) fn recount(&self, lane: usize, counted: Outcome, told: Outcome) {
+        let outcomes = &self.lanes[lane].outcomes;
+        let counter = &outcomes[counted.index()];
+        // Relaxed: see `bump`.
+        counter.store(counter.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        bump(&outcomes[told.index()], 1);
+    }
+
+    /// The worker starts a task.
+    #[inline]
+    pub(crate) fn start_task(&self, lane: usize, context: &TaskContext) {
+        // Relaxed, all three: a report tolerates parts of two tasks.
+        if context.has_numbers() {
+            let (connection, message) = (context.connection_id(), context.message_id());
+            self.current
+                .connection_id
+                .store(connection.unwrap_or(0), Ordering::Relaxed);
+            self.current
+                .message_id
+                .store(message.unwrap_or(0), Ordering::Relaxed);
+        }
+        self.current.lane.store(lane as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// The worker ended a task.
+    #[inline]
+    pub(crate) fn end_task(&self) {
+        self.current.lane.store(0, Ordering::Relaxed);
+    }
+
+    /// The lane and the context's numbers of the task that runs now.
+    pub(crate) fn running(&self) -> Option<(usize, TaskContext)> {
+        let lane = self.current.lane.load(Ordering::Relaxed).checked_sub(1)?;
+        let mut context = TaskContext::new();
+        let connection = self.current.connection_id.load(Ordering::Relaxed);
+        let message = self.current.message_id.load(Ordering::Relaxed);
+        if connection != 0 {
+            context = context.with_connection_id(connection);
+        }
+        if message != 0 {
+            context = context.with_message_id(message);
+        }
+        Some((lane as usize, context))
+    }
+
+    pub(crate) fn record_wait(&self, lane: usize, ns: u64) {
+        self.lanes[lane].wait.record(ns);
+    }
+
+    pub(crate) fn record_run(&self, lane: usize, ns: u64) {
+        self.lanes[lane].run.record(ns);
+    }
+
+    pub(crate) fn record_idle(&self, ns: u64) {
+        bump(&self.idle_ns, ns);
+    }
+
+    pub(crate) fn record_idle_backlogged(&self, ns: u64) {
+        bump(&self.idle_backlogged_ns, ns);
+    }
+
+    pub(crate) fn record_panic(&self) {
+        bump(&self.panics, 1);
+    }
+
+    pub(crate) fn record_start(&self, now_ns: u64) {
+        self.started_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn record_stop(&self, now_ns: u64) {
+        self.stopped_ns.store(now_ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn held(&self, lane: usize) -> u64 {
+        self.lanes[lane].held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn outcome(&self, lane: usize, outcome: Outcome) -> u64 {
+        self.lanes[lane].outcomes[outcome.index()].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn wait(&self, lane: usize) -> &Histogram {
+        &self.lanes[lane].wait
+    }
+
+    pub(crate) fn run(&self, lane: usize) -> &Histogram {
+        &self.lanes[lane].run
+    }
+
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn idle_ns(&self) -> u64 {
+        self.idle_ns.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn idle_backlogged_ns(&self) -> u64 {
+        self.idle_backlogged_ns.load(Ordering::Relaxed)
+    }
+
+    /// How long the worker has lived at `now_ns`, and whether it has ended.
+    pub(crate) fn lifetime_ns(&self, now_ns: u64) -> (u64, bool) {
+        let started = self.started_ns.load(Ordering::Relaxed);
+        let stopped = self.stopped_ns.load(Ordering::Relaxed);
+        let end = if stopped == 0 { now_ns } else { stopped };
+        (
+            if started == 0 {
+                0
+            } else {
+                end.saturating_sub(started)
+            },
+            stopped != 0,
+        )
+    }
+}

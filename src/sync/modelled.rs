@@ -1,0 +1,276 @@
+//! The model: loom's atomics and threads, behind the same names as [`super::native`].
+//!
+//! A model that cannot fail proves nothing. [`mutate`] weakens this whole layer for one run (orderings
+//! lost, fences removed, read-modify-writes torn), and the negative models show that each property
+//! breaks when it should. The engine's code is the same in both.
+
+use std::cell::Cell;
+
+/// A way to weaken the layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mutation {
+    /// Release becomes Relaxed.
+    NoRelease,
+    /// Acquire becomes Relaxed.
+    NoAcquire,
+    /// The fence between the halves of a store-then-load edge vanishes.
+    NoFence,
+    /// `swap`, `fetch_or`, `fetch_and`, `fetch_add` and `fetch_sub` become a load and a store.
+    TornRmw,
+}
+
+thread_local!(static MUTATION: Cell<Option<Mutation>> = const { Cell::new(None) });
+
+/// Weakens the layer until the process ends. For negative models, each in a process of its own.
+pub(crate) fn mutate(mutation: Mutation) {
+    MUTATION.with(|current| current.set(Some(mutation)));
+}
+
+fn mutated(mutation: Mutation) -> bool {
+    MUTATION.with(|current| current.get() == Some(mutation))
+}
+
+pub(crate) mod atomic {
+    use super::{Mutation, mutated};
+    pub(crate) use loom::sync::atomic::Ordering;
+
+    fn weakened(ordering: Ordering) -> Ordering {
+        let no_release = mutated(Mutation::NoRelease);
+        let no_acquire = mutated(Mutation::NoAcquire);
+        match ordering {
+            Ordering::Release if no_release => Ordering::Relaxed,
+            Ordering::Acquire if no_acquire => Ordering::Relaxed,
+            Ordering::AcqRel | Ordering::SeqCst if no_release => Ordering::Acquire,
+            Ordering::AcqRel | Ordering::SeqCst if no_acquire => Ordering::Release,
+            other => other,
+        }
+    }
+
+    fn weakened_load(ordering: Ordering) -> Ordering {
+        match (ordering, mutated(Mutation::NoAcquire)) {
+            (Ordering::SeqCst, true) => Ordering::Relaxed,
+            (Ordering::SeqCst, false) => Ordering::SeqCst,
+            (other, _) => weakened(other),
+        }
+    }
+
+    macro_rules! modelled_atomic {
+        ($name:ident, $value:ty) => {
+            #[derive(Debug)]
+            pub(crate) struct $name(loom::sync::atomic::$name);
+
+            #[allow(
+                dead_code,
+                reason = "one surface for every width; not each uses all of it"
+            )]
+            impl $name {
+                pub(crate) fn new(value: $value) -> Self {
+                    Self(loom::sync::atomic::$name::new(value))
+                }
+
+                pub(crate) fn load(&self, ordering: Ordering) -> $value {
+                    self.0.load(weakened_load(ordering))
+                }
+
+                pub(crate) fn store(&self, value: $value, ordering: Ordering) {
+                    self.0.store(value, weakened(ordering));
+                }
+
+                fn update(
+                    &self,
+                    ordering: Ordering,
+                    whole: impl FnOnce(&loom::sync::atomic::$name, Ordering) -> $value,
+                    part: impl FnOnce($value) -> $value,
+                ) -> $value {
+                    if mutated(Mutation::TornRmw) {
+                        let before = self.0.load(Ordering::Acquire);
+                        self.0.store(part(before), Ordering::Release);
+                        before
+                    } else {
+                        whole(&self.0, weakened(ordering))
+                    }
+                }
+
+                pub(crate) fn swap(&self, value: $value, ordering: Ordering) -> $value {
+                    self.update(ordering, |atomic, o| atomic.swap(value, o), |_| value)
+                }
+
+                pub(crate) fn fetch_add(&self, by: $value, ordering: Ordering) -> $value {
+                    self.update(
+                        ordering,
+                        |atomic, o| atomic.fetch_add(by, o),
+                        |v| v.wrapping_add(by),
+                    )
+                }
+
+                pub(crate) fn fetch_sub(&self, by: $value, ordering: Ordering) -> $value {
+                    self.update(
+                        ordering,
+                        |atomic, o| atomic.fetch_sub(by, o),
+                        |v| v.wrapping_sub(by),
+                    )
+                }
+
+                pub(crate) fn fetch_or(&self, bits: $value, ordering: Ordering) -> $value {
+                    self.update(ordering, |atomic, o| atomic.fetch_or(bits, o), |v| v | bits)
+                }
+
+                pub(crate) fn fetch_and(&self, bits: $value, ordering: Ordering) -> $value {
+                    self.update(
+                        ordering,
+                        |atomic, o| atomic.fetch_and(bits, o),
+                        |v| v & bits,
+                    )
+                }
+
+                pub(crate) fn compare_exchange(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.0
+                        .compare_exchange(current, new, weakened(success), weakened_load(failure))
+                }
+
+                pub(crate) fn compare_exchange_weak(
+                    &self,
+                    current: $value,
+                    new: $value,
+                    success: Ordering,
+                    failure: Ordering,
+                ) -> Result<$value, $value> {
+                    self.compare_exchange(current, new, success, failure)
+                }
+            }
+        };
+    }
+
+    modelled_atomic!(AtomicU32, u32);
+    modelled_atomic!(AtomicU64, u64);
+    modelled_atomic!(AtomicUsize, usize);
+}
+
+pub(crate) mod hint {
+    pub(crate) use loom::hint::spin_loop;
+
+    /// One step aside: to a model the length of a pause means nothing.
+    pub(crate) fn pause(_count: u32) {
+        spin_loop();
+    }
+}
+
+pub(crate) mod thread {
+    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    // Models run the workers' loops on threads of loom's; the pool's own threads stay native.
+    pub(crate) use std::thread::{Builder, JoinHandle};
+
+    use std::sync::Arc;
+    use std::task::{Wake, Waker};
+
+    struct Unparker(Thread);
+
+    impl Wake for Unparker {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// Calls `use_it` with a waker that unparks the calling thread.
+    pub(crate) fn with_waker<R>(use_it: impl FnOnce(&Waker) -> R) -> R {
+        use_it(&Waker::from(Arc::new(Unparker(current()))))
+    }
+
+    /// Time does not pass in a model: a timed wait may end at any moment.
+    pub(crate) fn park_timeout(_limit: std::time::Duration) {
+        yield_now();
+    }
+
+    /// The same for every thread: the choice of a stripe must repeat from run to run.
+    pub(crate) fn stripe() -> usize {
+        0
+    }
+}
+
+/// One lock and condition for all futexes of a run; see [`futex_wait`].
+///
+/// The kernel compares and queues under a lock of its own, which this one stands for. It adds
+/// ordering that the kernel does not promise, so the words themselves carry Acquire and Release.
+struct FutexQueue {
+    lock: loom::sync::Mutex<()>,
+    woken: loom::sync::Condvar,
+}
+
+loom::lazy_static! {
+    static ref FUTEX: FutexQueue = FutexQueue {
+        lock: loom::sync::Mutex::new(()),
+        woken: loom::sync::Condvar::new(),
+    };
+}
+
+/// Blocks while `word` is `expected`; may return early.
+pub(crate) fn futex_wait(word: &atomic::AtomicU32, expected: u32) {
+    let guard = FUTEX
+        .lock
+        .lock()
+        .expect("no model panics under the futex lock");
+    if word.load(atomic::Ordering::Relaxed) == expected {
+        drop(
+            FUTEX
+                .woken
+                .wait(guard)
+                .expect("no model panics under the futex lock"),
+        );
+    }
+}
+
+/// Wakes the threads that wait on any word; those of other words find theirs unchanged and wait on.
+pub(crate) fn futex_wake_one(_word: &atomic::AtomicU32) {
+    let _guard = FUTEX
+        .lock
+        .lock()
+        .expect("no model panics under the futex lock");
+    FUTEX.woken.notify_all();
+}
+
+/// Stands between the two halves of a store-then-load edge: see [`super::native`].
+pub(crate) fn dekker_fence() {
+    if !mutated(Mutation::NoFence) {
+        loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+/// A cell whose accesses loom checks for races.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        self.0.with(read)
+    }
+
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        self.0.with_mut(write)
+    }
+}
+
+/// A lock for the slow paths.
+#[derive(Debug)]
+pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

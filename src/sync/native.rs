@@ -1,0 +1,119 @@
+//! The machine: std's atomics and threads, and the futex through `atomic-wait`.
+
+pub(crate) mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+}
+
+pub(crate) mod hint {
+    pub(crate) use std::hint::spin_loop;
+
+    /// Pauses `count` times: the processor yields to its sibling, the thread keeps running.
+    pub(crate) fn pause(count: u32) {
+        for _ in 0..count {
+            spin_loop();
+        }
+    }
+}
+
+pub(crate) mod thread {
+    pub(crate) use std::thread::{
+        Builder, JoinHandle, Thread, current, park, park_timeout, yield_now,
+    };
+
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    /// Wakes a thread that parks itself.
+    struct Unparker(Thread);
+
+    impl Wake for Unparker {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    /// Calls `use_it` with a waker that unparks the calling thread; it is made once a thread.
+    pub(crate) fn with_waker<R>(use_it: impl FnOnce(&Waker) -> R) -> R {
+        thread_local!(static WAKER: Waker = Waker::from(Arc::new(Unparker(current()))));
+        // A thread that is shutting down has lost its own and gets another.
+        match WAKER.try_with(Waker::clone) {
+            Ok(waker) => use_it(&waker),
+            Err(_) => use_it(&Waker::from(Arc::new(Unparker(current())))),
+        }
+    }
+
+    /// A small number that differs between threads, for spreading them over stripes.
+    pub(crate) fn stripe() -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static MINE: Cell<usize> = const { Cell::new(usize::MAX) });
+        MINE.with(|mine| {
+            if mine.get() == usize::MAX {
+                // Relaxed: only the numbers' difference matters.
+                mine.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            }
+            mine.get()
+        })
+    }
+}
+
+/// Blocks while `word` is `expected`; may return early.
+pub(crate) fn futex_wait(word: &atomic::AtomicU32, expected: u32) {
+    atomic_wait::wait(word, expected);
+}
+
+/// Wakes one thread that waits on `word`.
+pub(crate) fn futex_wake_one(word: &atomic::AtomicU32) {
+    atomic_wait::wake_one(word);
+}
+
+/// Stands between the two halves of a store-then-load edge.
+///
+/// Nothing on the machine: there both halves are `SeqCst` accesses, which is enough. Loom treats
+/// those as `AcqRel`, so a model needs a fence to see the same guarantee.
+#[inline(always)]
+pub(crate) fn dekker_fence() {}
+
+/// A cell whose accesses a model can check; here a plain one.
+#[derive(Debug)]
+pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Hands out a pointer for reading.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, read: impl FnOnce(*const T) -> R) -> R {
+        read(self.0.get())
+    }
+
+    /// Hands out a pointer for writing.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
+        write(self.0.get())
+    }
+}
+
+/// A lock for the slow paths. A panic under it leaves data that is still valid, so it ignores
+/// poisoning.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(std::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

@@ -1,0 +1,148 @@
+//! What a caller says about a request.
+
+use std::time::{Duration, Instant};
+
+/// Who asks, what for, and until when. The service gets it with the request.
+///
+/// Every part is optional. 56 bytes, `Copy`.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use lanepool::TaskContext;
+///
+/// let context = TaskContext::new()
+///     .with_connection_id(7)
+///     .with_message_id(1001)
+///     .with_timeout(Duration::from_secs(2));
+/// assert_eq!(context.connection_id(), Some(7));
+/// assert_eq!(context.batch_id(), None);
+/// assert!(context.deadline().is_some());
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct TaskContext {
+    connection_id: u64,
+    message_id: u64,
+    batch_id: u64,
+    key: u64,
+    deadline: Option<Instant>,
+    tenant: u32,
+    /// Which of the numbers above are given; five `Option`s would double the size.
+    given: u8,
+}
+
+const CONNECTION: u8 = 1;
+const MESSAGE: u8 = 2;
+const BATCH: u8 = 4;
+const KEY: u8 = 8;
+const TENANT: u8 = 16;
+
+macro_rules! optional_number {
+    ($field:ident, $setter:ident, $bit:ident, $type:ty, $what:literal) => {
+        #[doc = concat!("Sets ", $what, ".")]
+        #[must_use]
+        pub fn $setter(mut self, $field: $type) -> Self {
+            self.$field = $field;
+            self.given |= $bit;
+            self
+        }
+
+        #[doc = concat!($what, ", if given.")]
+        pub fn $field(&self) -> Option<$type> {
+            (self.given & $bit != 0).then_some(self.$field)
+        }
+    };
+}
+
+impl TaskContext {
+    /// A context that says nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    optional_number!(
+        connection_id,
+        with_connection_id,
+        CONNECTION,
+        u64,
+        "the connection's number"
+    );
+    optional_number!(
+        message_id,
+        with_message_id,
+        MESSAGE,
+        u64,
+        "the message's number"
+    );
+    optional_number!(batch_id, with_batch_id, BATCH, u64, "the batch's number");
+    optional_number!(
+        key,
+        with_key,
+        KEY,
+        u64,
+        "the key of the data the request works on"
+    );
+    optional_number!(
+        tenant,
+        with_tenant,
+        TENANT,
+        u32,
+        "the tenant on whose behalf it runs"
+    );
+
+    /// Sets the moment after which the task must not be started.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets the deadline to `timeout` from now. A timeout too long for the clock sets none.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.deadline = Instant::now().checked_add(timeout);
+        self
+    }
+
+    /// The moment after which the task is not started.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether any number is given.
+    #[inline]
+    pub(crate) fn has_numbers(&self) -> bool {
+        self.given != 0
+    }
+
+    /// Whether there is a deadline and it has passed. Reads the clock only if there is one.
+    #[inline]
+    pub(crate) fn expired(&self, now: impl FnOnce() -> Instant) -> bool {
+        match self.deadline {
+            None => false,
+            Some(deadline) => now() >= deadline,
+        }
+    }
+}
+
+impl std::fmt::Debug for TaskContext {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut fields = formatter.debug_struct("TaskContext");
+        let numbers = [
+            ("connection_id", self.connection_id()),
+            ("message_id", self.message_id()),
+            ("batch_id", self.batch_id()),
+            ("key", self.key()),
+            ("tenant", self.tenant().map(u64::from)),
+        ];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                fields.field(name, &number);
+            }
+        }
+        if let Some(deadline) = self.deadline {
+            fields.field("deadline", &deadline);
+        }
+        fields.finish()
+    }
+}

@@ -1,0 +1,47 @@
+//! The task: one accepted request with its context and its reply.
+//!
+//! 1. [`context`] is what the caller says about a request.
+//! 2. [`processing_task`] is the small builder in which a request is handed in.
+//! 3. [`outcome`] is how a task can end.
+
+mod context;
+mod outcome;
+mod processing_task;
+
+use std::time::Instant;
+
+pub use context::TaskContext;
+pub use outcome::Outcome;
+pub(crate) use processing_task::Address;
+pub use processing_task::{ProcessingTask, TaskPriority};
+
+use crate::error::ProcessingError;
+use crate::reply::Promise;
+
+/// What a caller receives for an accepted task.
+pub(crate) type Answer<R, E> = Result<R, ProcessingError<E>>;
+
+/// A task in a lane.
+pub(crate) struct Task<Q, R, E> {
+    pub(crate) request: Q,
+    pub(crate) context: TaskContext,
+    /// When it was accepted, in nanoseconds of the pool's clock; 0 if it is not in the sample.
+    pub(crate) stamp_ns: u64,
+    /// The worker's half of the reply; none for fire-and-forget.
+    pub(crate) promise: Promise<Answer<R, E>>,
+}
+
+/// A task that has not got its position in a lane yet.
+pub(crate) struct Draft<Q, R, E> {
+    pub(crate) request: Q,
+    pub(crate) context: TaskContext,
+    pub(crate) promise: Promise<Answer<R, E>>,
+}
+
+impl<Q, R, E> Task<Q, R, E> {
+    /// Whether it must not be started any more at `now`.
+    #[inline]
+    pub(crate) fn expired(&self, now: impl FnOnce() -> Instant) -> bool {
+        self.context.expired(now)
+    }
+}

@@ -1,0 +1,138 @@
+//! A worker that is a tokio task: runs an async service and sleeps on a waker.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::shift::Shift;
+use crate::engine::Engine;
+use crate::idle::Announced;
+use crate::panics;
+use crate::service::AsyncService;
+use crate::task::Task;
+
+/// Works until the pool is closed and empty, or the service cannot make new state.
+pub(crate) async fn work<Q, S>(
+    service: Arc<S>,
+    mut state: S::State,
+    mut shift: Shift<Q, S::Response, S::Error>,
+) where
+    Q: Send + 'static,
+    S: AsyncService<Q>,
+{
+    while let Some((lane, task)) = next(&mut shift).await {
+        let Some(request) = shift.begin(lane, task) else {
+            continue;
+        };
+        let context = shift.context();
+        let result = guarded(|| service.call(&mut state, request, &context)).await;
+        match result {
+            Ok(result) => shift.finish(result),
+            Err(message) => {
+                shift.panicked(&message);
+                panics::discard(state);
+                match make_state(&*service, shift.worker) {
+                    Ok(fresh) => state = fresh,
+                    Err(message) => {
+                        let why = "the service panicked while it made new state";
+                        shift.reason = Some(format!("{why}: {message}"));
+                        return;
+                    }
+                }
+            }
+        }
+        // A flood of tasks that never wait must not keep the runtime's thread to itself.
+        tokio::task::coop::consume_budget().await;
+    }
+    panics::discard(state);
+}
+
+/// Makes the state of a worker.
+///
+/// # Errors
+/// The message of the service's panic.
+pub(crate) fn make_state<Q, S: AsyncService<Q>>(
+    service: &S,
+    worker: usize,
+) -> Result<S::State, String> {
+    catch_unwind(AssertUnwindSafe(|| service.state(worker))).map_err(panics::message)
+}
+
+/// Runs a future; a panic, of making it or of any poll, is an error with its message.
+async fn guarded<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, String> {
+    let future = catch_unwind(AssertUnwindSafe(make)).map_err(panics::message)?;
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panics::message(panic))),
+        }
+    })
+    .await
+}
+
+/// The next task, after any amount of sleep; `None` when the pool is closed and empty.
+async fn next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> Option<(usize, Task<Q, R, E>)> {
+    loop {
+        if let Some(found) = shift.next() {
+            return Some(found);
+        }
+        shift.went_idle();
+        let engine = &shift.engine;
+        let search = engine.roster.begin_search(shift.worker);
+        engine.lanes.refresh_hint();
+        let announced = engine.roster.announce(search);
+        if !engine.lanes.any_stirs() {
+            let (engine, worker) = (Arc::clone(engine), shift.worker);
+            shift.stays_idle();
+            Asleep {
+                engine,
+                worker,
+                announced: Some(announced),
+            }
+            .until_woken()
+            .await;
+            continue;
+        }
+        let search = shift.engine.roster.withdraw(announced);
+        let found = shift.next();
+        let engine = &shift.engine;
+        engine.roster.found(search, || engine.lanes.any_claims());
+        if found.is_some() || shift.is_over() {
+            return found;
+        }
+        // Claimed by a submitter that was interrupted before it could publish: let others run.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A worker that has announced its sleep. Dropped before it was polled awake, it passes on a wake-up
+/// that it may have been given.
+struct Asleep<Q, R, E> {
+    engine: Arc<Engine<Q, R, E>>,
+    worker: usize,
+    announced: Option<Announced>,
+}
+
+impl<Q, R, E> Asleep<Q, R, E> {
+    async fn until_woken(mut self) {
+        poll_fn(|context| self.engine.roster.poll_sleep(self.worker, context)).await;
+        if let Some(announced) = self.announced.take() {
+            self.engine.roster.awoken(announced);
+        }
+    }
+}
+
+impl<Q, R, E> Drop for Asleep<Q, R, E> {
+    fn drop(&mut self) {
+        if let Some(announced) = self.announced.take() {
+            self.engine
+                .roster
+                .resign(announced, || self.engine.lanes.any_claims());
+        }
+    }
+}

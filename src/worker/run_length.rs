@@ -1,0 +1,126 @@
+//! How many tasks a worker takes in one claim. Pure.
+//!
+//! A claim for many costs a fifth of as many claims for one, which matters when a task costs as
+//! little as a claim, and then alone: whatever a worker has claimed, no other can run. So the length
+//! follows the measured cost of a task, its reply included: it doubles while tasks are cheap and
+//! drops at once when they are not.
+
+use crate::lane::run::LONGEST_RUN;
+
+/// Up to this cost, in nanoseconds, a run may be as long as it gets.
+const CHEAP_NS: u64 = 40;
+/// Up to this cost a run may have [`SHORT_RUN`] tasks.
+const MODEST_NS: u64 = 60;
+const SHORT_RUN: usize = 4;
+/// Every so many claims one is timed.
+const TIMED_EVERY: u32 = 4;
+
+/// One worker's run length, and the timing of a claim in progress.
+#[derive(Debug)]
+pub(super) struct RunLength {
+    length: usize,
+    most: usize,
+    claims: u32,
+    timing: Option<Timing>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    start_ns: u64,
+    tasks: u64,
+}
+
+impl RunLength {
+    /// Starts at one task and never goes beyond `most`.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            length: 1,
+            most: most.min(LONGEST_RUN),
+            claims: 0,
+            timing: None,
+        }
+    }
+
+    /// How many tasks the next claim takes.
+    #[inline]
+    pub(super) fn get(&self) -> usize {
+        self.length
+    }
+
+    /// Whether runs are as long as they may be: a sign of a flood of cheap tasks.
+    pub(super) fn is_longest(&self) -> bool {
+        self.length > SHORT_RUN && self.length == self.most
+    }
+
+    /// A claim took tasks. Reads the clock for the claims that are timed.
+    #[inline]
+    pub(super) fn claimed(&mut self, tasks: usize, now_ns: impl FnOnce() -> u64) {
+        if let Some(timing) = &mut self.timing {
+            timing.tasks += tasks as u64;
+            return;
+        }
+        self.claims = self.claims.wrapping_add(1);
+        if self.claims.is_multiple_of(TIMED_EVERY) && self.most > 1 {
+            self.timing = Some(Timing {
+                start_ns: now_ns(),
+                tasks: tasks as u64,
+            });
+        }
+    }
+
+    /// Everything that was claimed is done. Reads the clock if that was timed.
+    #[inline]
+    pub(super) fn done(&mut self, now_ns: impl FnOnce() -> u64) {
+        if let Some(timing) = self.timing.take() {
+            let elapsed = now_ns().saturating_sub(timing.start_ns);
+            self.observe(elapsed / timing.tasks);
+        }
+    }
+
+    fn observe(&mut self, cost_ns: u64) {
+        let target = match cost_ns {
+            0..=CHEAP_NS => self.most,
+            ..=MODEST_NS => SHORT_RUN.min(self.most),
+            _ => 1,
+        };
+        self.length = if target > self.length {
+            (self.length * 2).min(target)
+        } else {
+            target
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(length: &mut RunLength, costs: &[u64]) -> usize {
+        costs.iter().for_each(|cost| length.observe(*cost));
+        length.get()
+    }
+
+    #[test]
+    fn it_doubles_while_tasks_are_cheap_and_drops_at_once() {
+        let mut length = RunLength::new(16);
+        assert_eq!(after(&mut length, &[10]), 2);
+        assert_eq!(after(&mut length, &[10, 10, 10, 10]), 16);
+        assert!(length.is_longest());
+        assert_eq!(after(&mut length, &[50]), 4);
+        assert_eq!(after(&mut length, &[10, 1_000]), 1);
+        assert_eq!(after(&mut RunLength::new(1), &[0, 0, 0]), 1);
+    }
+
+    #[test]
+    fn one_claim_in_four_is_timed_over_all_its_tasks() {
+        let mut length = RunLength::new(16);
+        for _ in 0..3 {
+            length.claimed(1, || unreachable!("not timed"));
+            length.done(|| unreachable!("not timed"));
+        }
+        length.claimed(1, || 1_000);
+        length.claimed(9, || unreachable!("being timed already"));
+        length.done(|| 1_400);
+        assert_eq!(length.get(), 2, "400 ns for 10 tasks is cheap");
+    }
+}

@@ -1,0 +1,141 @@
+//! A worker that is a thread: runs a sync service and sleeps on a futex.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::shift::Shift;
+use crate::cpus;
+use crate::idle::Search;
+use crate::idle::pace::{self, Yielding};
+use crate::panics;
+use crate::service::Service;
+use crate::sync::{hint, thread};
+use crate::task::Task;
+
+/// A lane and a task from it.
+type Found<Q, R, E> = Option<(usize, Task<Q, R, E>)>;
+
+/// Works until the pool is closed and empty, or the service cannot make new state.
+pub(crate) fn work<Q, S: Service<Q>>(
+    service: &S,
+    mut state: S::State,
+    mut shift: Shift<Q, S::Response, S::Error>,
+) {
+    let mut searcher = Searcher::default();
+    loop {
+        let serving = || {
+            while let Some((lane, task)) = shift.next().or_else(|| searcher.find(&mut shift)) {
+                if let Some(request) = shift.begin(lane, task) {
+                    let context = shift.context();
+                    let result = service.call(&mut state, request, &context);
+                    shift.finish(result);
+                }
+            }
+        };
+        // Unwind safety: after a panic the state is made anew, and what the shift and the searcher
+        // hold is valid between any two of their steps.
+        let Err(panic) = catch_unwind(AssertUnwindSafe(serving)) else {
+            break;
+        };
+        shift.panicked(&panics::message(panic));
+        match renew(service, state, shift.worker) {
+            Ok(fresh) => state = fresh,
+            Err(message) => {
+                shift.reason = Some(format!(
+                    "the service panicked while it made new state: {message}"
+                ));
+                return;
+            }
+        }
+    }
+    panics::discard(state);
+}
+
+/// Replaces the state after a panic.
+pub(super) fn renew<Q, S: Service<Q>>(
+    service: &S,
+    spoilt: S::State,
+    worker: usize,
+) -> Result<S::State, String> {
+    panics::discard(spoilt);
+    make_state(service, worker)
+}
+
+/// Makes the state of a worker.
+///
+/// # Errors
+/// The message of the service's panic.
+pub(crate) fn make_state<Q, S: Service<Q>>(service: &S, worker: usize) -> Result<S::State, String> {
+    catch_unwind(AssertUnwindSafe(|| service.state(worker))).map_err(panics::message)
+}
+
+/// How a thread without a task looks for one, and sleeps when there is none.
+#[derive(Debug, Default)]
+pub(crate) struct Searcher {
+    yielding: Yielding,
+}
+
+impl Searcher {
+    /// The next task, after any amount of sleep; `None` when the pool is closed and empty.
+    ///
+    /// # Blocking
+    /// Until there is a task or the pool closes.
+    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Found<Q, R, E> {
+        shift.went_idle();
+        let engine = Arc::clone(&shift.engine);
+        let mut search = engine.roster.begin_search(shift.worker);
+        let mut found = self.watch(shift);
+        loop {
+            if found.is_some() || shift.is_over() {
+                engine.roster.found(search, || engine.lanes.any_claims());
+                return found;
+            }
+            (search, found) = lie_down(shift, search);
+        }
+    }
+
+    /// Polls the lanes: with pauses if nobody else does, then between yields.
+    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Found<Q, R, E> {
+        let engine = Arc::clone(&shift.engine);
+        if engine.roster.may_spin(shift.worker, cpus::usable()) {
+            for _ in 0..pace::worker_spins() {
+                if engine.lanes.any_ready() {
+                    return shift.next();
+                }
+                hint::spin_loop();
+            }
+        }
+        shift.stays_idle();
+        let wanted = match shift.puller.runs_are_longest() {
+            true => pace::YIELDS_AFTER_LONG_RUN,
+            false => pace::YIELDS,
+        };
+        for _ in 0..self.yielding.allowance(wanted) {
+            if engine.lanes.any_ready() {
+                return shift.next();
+            }
+            if self.yielding.yield_once() {
+                break;
+            }
+        }
+        shift.next()
+    }
+}
+
+/// Announces, looks once more, and sleeps unless something stirs. Searching again afterwards.
+fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, Found<Q, R, E>) {
+    let engine = Arc::clone(&shift.engine);
+    engine.lanes.refresh_hint();
+    let announced = engine.roster.announce(search);
+    if !engine.lanes.any_stirs() {
+        let search = engine.roster.sleep(announced);
+        return (search, shift.next());
+    }
+    let search = engine.roster.withdraw(announced);
+    let found = shift.next();
+    if found.is_none() {
+        // Claimed by a submitter that was interrupted before it could publish: let it run.
+        thread::yield_now();
+    }
+    (search, found)
+}
