@@ -3,7 +3,7 @@
 
 # Lists the recipes.
 default:
-    @just --list --unsorted
+    @{{ just_executable() }} --list --unsorted
 
 # The main job: imports a sample project, or yours with --project DIR.
 import *arguments:

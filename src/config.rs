@@ -6,8 +6,8 @@ use crate::admission::OverflowPolicy;
 use crate::cpus;
 use crate::error::{ConfigError, ConfigProblem};
 use crate::lane::pick::{self, MOST_LANES};
-use crate::lane::run::LONGEST_RUN;
 use crate::task::TaskPriority;
+use crate::worker::LONGEST_RUN;
 
 /// The most workers a pool can have.
 pub const MOST_WORKERS: usize = 1_024;

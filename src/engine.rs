@@ -5,6 +5,7 @@
 //! [`Engine::abandon_queued`] and [`Engine::abandon_running`]).
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -22,7 +23,7 @@ use crate::stats::{
     WorkerStatistics,
 };
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::task::{Answer, Draft, Outcome, Task};
+use crate::task::{Answer, Outcome, Papers, Task};
 
 /// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -31,7 +32,7 @@ pub(crate) struct Engine<Q, R, E> {
     pub(crate) lanes: LaneSet<Task<Q, R, E>>,
     pub(crate) roster: Roster,
     pub(crate) slab: Slab<Answer<R, E>>,
-    pub(crate) blocks: Box<[WorkerBlock]>,
+    pub(crate) blocks: Box<[Arc<WorkerBlock>]>,
     pub(crate) front: Front,
     pub(crate) clock: Clock,
     pub(crate) watch: Option<Watch>,
@@ -81,7 +82,9 @@ impl<Q, R, E> Engine<Q, R, E> {
         Self {
             lanes: LaneSet::new(config.lanes.iter().map(|lane| lane.capacity)),
             slab: Slab::new(workers.min(8)),
-            blocks: (0..workers).map(|_| WorkerBlock::new(lanes)).collect(),
+            blocks: (0..workers)
+                .map(|_| Arc::new(WorkerBlock::new(lanes)))
+                .collect(),
             roster,
             front: Front::new(lanes),
             clock,
@@ -97,15 +100,15 @@ impl<Q, R, E> Engine<Q, R, E> {
     /// Accepts a task into a lane. Returns whether a worker had to be woken.
     ///
     /// # Errors
-    /// The lane is full or closed; the draft comes back and is not counted as refused yet.
+    /// The lane is full or closed; the task comes back and is not counted as refused yet.
     #[inline]
     pub(crate) fn submit(
         &self,
         lane: usize,
-        draft: Draft<Q, R, E>,
-    ) -> Result<bool, Refusal<Draft<Q, R, E>>> {
+        task: Task<Q, R, E>,
+    ) -> Result<bool, Refusal<Task<Q, R, E>>> {
         self.lanes
-            .push_with(lane, draft, |draft, position| self.seal(draft, position))?;
+            .push_with(lane, task, |task, position| self.stamp(task, position))?;
         let woke = self.roster.notify();
         if let Some(watch) = &self.watch {
             watch.tell(|monitor| monitor.on_enqueued(lane));
@@ -113,18 +116,18 @@ impl<Q, R, E> Engine<Q, R, E> {
         Ok(woke)
     }
 
-    /// Accepts as many drafts as the lane has room for, from the end of `drafts`, in few claims.
-    pub(crate) fn submit_n<A>(&self, lane: usize, drafts: &mut SmallVec<A>)
+    /// Accepts as many tasks as the lane has room for, from the end of `tasks`, in few claims.
+    pub(crate) fn submit_n<A>(&self, lane: usize, tasks: &mut SmallVec<A>)
     where
-        A: smallvec::Array<Item = Draft<Q, R, E>>,
+        A: smallvec::Array<Item = Task<Q, R, E>>,
     {
         let mut pushed = usize::MAX;
-        while pushed > 0 && !drafts.is_empty() {
-            pushed = self.lanes.push_n(lane, drafts.len(), |position| {
-                let draft = drafts
+        while pushed > 0 && !tasks.is_empty() {
+            pushed = self.lanes.push_n(lane, tasks.len(), |position| {
+                let task = tasks
                     .pop()
-                    .expect("no more positions are claimed than drafts");
-                self.seal(draft, position)
+                    .expect("no more positions are claimed than there are tasks");
+                self.stamp(task, position)
             });
             if pushed > 0 {
                 self.roster.notify();
@@ -135,22 +138,13 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
     }
 
-    /// Makes a task of a draft that has got its position.
+    /// Stamps a task that has got its position, if it is of the sample.
     #[inline]
-    fn seal(&self, draft: Draft<Q, R, E>, position: u64) -> Task<Q, R, E> {
-        let sampled = position.wrapping_mul(GOLDEN) & self.sample_mask == 0;
-        let stamp_ns = if sampled { self.clock.now_ns() } else { 0 };
-        let Draft {
-            request,
-            context,
-            promise,
-        } = draft;
-        Task {
-            request,
-            context,
-            stamp_ns,
-            promise,
+    fn stamp(&self, mut task: Task<Q, R, E>, position: u64) -> Task<Q, R, E> {
+        if position.wrapping_mul(GOLDEN) & self.sample_mask == 0 {
+            task.papers.stamp_ns = self.clock.now_ns();
         }
+        task
     }
 
     /// A place at the gate of a lane.
@@ -182,9 +176,10 @@ impl<Q, R, E> Engine<Q, R, E> {
                 }
                 let Some(Task {
                     request,
-                    context,
-                    promise,
-                    ..
+                    papers:
+                        Papers {
+                            context, promise, ..
+                        },
                 }) = task
                 else {
                     continue;

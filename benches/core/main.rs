@@ -71,6 +71,10 @@ const CELLS: &[Cell] = &[
         run: instructions::spawn,
     },
     Cell {
+        name: "spawn-claims",
+        run: instructions::spawn_claims,
+    },
+    Cell {
         name: "spawn-48",
         run: instructions::spawn_48,
     },

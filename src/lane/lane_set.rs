@@ -109,7 +109,10 @@ impl<T> LaneSet<T> {
         take: impl FnMut(T),
     ) -> usize {
         let lane = &self.lanes[lane];
-        let taken = lane.ring.pop_share(most, sharers, take);
+        let taken = match most {
+            1 => usize::from(lane.ring.pop_one(take)),
+            _ => lane.ring.pop_share(most, sharers, take),
+        };
         if taken > 0 {
             lane.gate.freed(&lane.ring);
         }

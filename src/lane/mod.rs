@@ -3,12 +3,10 @@
 //! 1. [`ring`] is one bounded multi-producer, multi-consumer queue.
 //! 2. [`lane_set`] is one ring for each priority, with a word that says which may hold something.
 //! 3. [`pick`] decides which lane a worker looks at next, and proves the starvation bound.
-//! 4. [`run`] holds the few tasks that a worker took in one claim.
 
 pub(crate) mod lane_set;
 pub(crate) mod pick;
 pub(crate) mod ring;
-pub(crate) mod run;
 
 pub(crate) use lane_set::LaneSet;
 pub(crate) use ring::{Refusal, Ring};

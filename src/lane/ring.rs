@@ -65,6 +65,93 @@ struct Slot<T> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
+/// The slots, held in a local: the compiler may not keep a field in a register across an atomic
+/// access, and would load it again for every slot.
+struct Slots<'a, T>(&'a [Slot<T>]);
+
+impl<T> Clone for Slots<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Slots<'_, T> {}
+
+impl<'a, T> Slots<'a, T> {
+    #[inline(always)]
+    fn capacity(self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// The slot of a position.
+    #[inline(always)]
+    fn at(self, position: u64) -> &'a Slot<T> {
+        // SAFETY: the length is a power of two, so the masked index is below it.
+        unsafe {
+            self.0
+                .get_unchecked((position & (self.capacity() - 1)) as usize)
+        }
+    }
+
+    /// The slots of up to `most` positions from this one on, as far as they lie side by side: a run
+    /// that wrapped around would need its index masked for every slot.
+    #[inline(always)]
+    fn run(self, position: u64, most: usize) -> &'a [Slot<T>] {
+        let index = (position & (self.capacity() - 1)) as usize;
+        // SAFETY: as in `at`; the end is at most the length.
+        unsafe { self.0.get_unchecked(index..self.0.len().min(index + most)) }
+    }
+}
+
+/// How many slots of a run, from its first on, meet a condition on the slot and its position.
+#[inline(always)]
+fn count_while<T>(run: &[Slot<T>], position: u64, is: impl Fn(&Slot<T>, u64) -> bool) -> usize {
+    run.iter()
+        .zip(position..)
+        .take_while(|(slot, position)| is(slot, *position))
+        .count()
+}
+
+impl<T> Slot<T> {
+    /// Fills the slot that this thread claimed for a push.
+    #[inline(always)]
+    fn publish(&self, position: u64, value: T) {
+        // SAFETY: winning the claim gave this thread sole use of the slot for this lap; consumers
+        // look only after the sequence below changes.
+        self.value.with_mut(|cell| unsafe { (*cell).write(value) });
+        // ORDERING(slot-publish): Release makes the write above visible to the consumer's Acquire.
+        self.sequence.store(position + 1, Ordering::Release);
+    }
+
+    /// Empties the slot that this thread claimed for a pop. `take` must be short and must not panic;
+    /// it runs before the release, so that the value is moved once and not twice.
+    #[inline(always)]
+    fn release(&self, position: u64, capacity: u64, take: impl FnOnce(T)) {
+        // SAFETY: winning the claim of the head gave this thread sole use of the published value;
+        // producers look only after the sequence below changes.
+        take(
+            self.value
+                .with(|cell| unsafe { (*cell).assume_init_read() }),
+        );
+        // ORDERING(slot-release): Release keeps the read above before the next lap's write.
+        self.sequence.store(position + capacity, Ordering::Release);
+    }
+
+    /// Whether the slot holds the value of this position.
+    #[inline(always)]
+    fn is_published(&self, position: u64) -> bool {
+        // ORDERING(slot-publish): Acquire, so that the value is there once its sequence is.
+        self.sequence.load(Ordering::Acquire) == position + 1
+    }
+
+    /// Whether the slot is free for the producer that claims this position.
+    #[inline(always)]
+    fn is_free(&self, position: u64) -> bool {
+        // ORDERING(slot-release): Acquire, so that the last lap's value has left the slot.
+        self.sequence.load(Ordering::Acquire) == position
+    }
+}
+
 /// The bounded queue. See the module's documentation.
 pub(crate) struct Ring<T> {
     /// The next position to claim for a push, and [`CLOSED`]. Producers write it; a consumer reads
@@ -72,9 +159,8 @@ pub(crate) struct Ring<T> {
     tail: CachePadded<AtomicU64>,
     /// The next position to claim for a pop. Consumers write it.
     head: CachePadded<AtomicU64>,
+    /// As many as a power of two.
     slots: Box<[Slot<T>]>,
-    /// `slots.len() - 1`; the length is a power of two.
-    mask: u64,
 }
 
 // SAFETY: a value is written by the one thread that claimed its position and read by the one that
@@ -111,7 +197,6 @@ impl<T> Ring<T> {
             tail: CachePadded::new(AtomicU64::new(0)),
             head: CachePadded::new(AtomicU64::new(0)),
             slots: (0..capacity).map(slot).collect(),
-            mask: capacity - 1,
         }
     }
 
@@ -121,9 +206,8 @@ impl<T> Ring<T> {
     }
 
     #[inline(always)]
-    fn slot(&self, position: u64) -> &Slot<T> {
-        // SAFETY: the mask is the length less one, so the masked index is below the length.
-        unsafe { self.slots.get_unchecked((position & self.mask) as usize) }
+    fn slots(&self) -> Slots<'_, T> {
+        Slots(&self.slots)
     }
 
     /// Appends a value and returns its position.
@@ -148,175 +232,167 @@ impl<T> Ring<T> {
         draft: D,
         seal: impl FnOnce(D, u64) -> T,
     ) -> Result<u64, Refusal<D>> {
-        let mut contention = Contention::new();
+        let slots = self.slots();
+        let mut losses = 0;
         let mut retried = false;
-        // Relaxed: a stale tail shows in the slot's sequence or fails the claim.
-        let mut tail = self.tail.load(Ordering::Relaxed);
         loop {
-            let slot = self.slot(tail);
+            // Relaxed: a stale tail shows in the slot's sequence or fails the claim.
+            let tail = self.tail.load(Ordering::Relaxed);
+            let slot = slots.at(tail);
             // ORDERING(slot-release): Acquire, so that the last lap's value has left the slot.
             let sequence = slot.sequence.load(Ordering::Acquire);
             if sequence == tail {
-                // ORDERING(tail-claim): SeqCst, the store side of `idle-dekker`: a worker about to
-                // sleep either sees this claim or is seen asleep by the load that follows it.
-                match self.tail.compare_exchange_weak(
-                    tail,
-                    tail + 1,
-                    Ordering::SeqCst,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => {
-                        self.publish(slot, tail, seal(draft, tail));
-                        return Ok(tail);
-                    }
-                    Err(_) => contention.back_off(),
+                if self.claim_tail(tail, 1) {
+                    slot.publish(tail, seal(draft, tail));
+                    return Ok(tail);
                 }
+                losses = back_off(losses);
             } else if tail & CLOSED != 0 {
                 return Err(Refusal::Closed(draft));
             } else if sequence < tail {
                 // A lap behind: still occupied, or a consumer has claimed it and is about to
                 // release it, which is worth one more look.
-                if retried || tail - self.head.load(Ordering::Relaxed) > self.mask {
+                if retried || tail - self.taken() >= slots.capacity() {
                     return Err(Refusal::Full(draft));
                 }
                 retried = true;
                 hint::spin_loop();
             }
-            // Relaxed: as at the first load.
-            tail = self.tail.load(Ordering::Relaxed);
         }
     }
 
-    /// Appends up to `count` values in one claim and returns how many; 0 when full or closed.
+    /// Appends up to `count` values in one claim and returns how many; 0 when full or closed. One claim
+    /// ends where the slots do, so it may return fewer than there is room for: call again.
     ///
     /// `next` is called once for each claimed position, in order, between claim and publish: it must
     /// be short and must not panic.
     #[inline]
     pub(crate) fn push_n(&self, count: usize, mut next: impl FnMut(u64) -> T) -> usize {
-        let mut contention = Contention::new();
+        let slots = self.slots();
+        let mut losses = 0;
         loop {
             // Relaxed: a stale tail shows in the slots' sequences or fails the claim.
             let tail = self.tail.load(Ordering::Relaxed);
-            // ORDERING(slot-release): Acquire for each counted slot, as in `push_with`. All are
-            // looked at: slots are released out of order, so the last being free proves nothing.
-            let free = (0..count as u64)
-                .take_while(|i| self.slot(tail + i).sequence.load(Ordering::Acquire) == tail + i)
-                .count() as u64;
+            // Every slot is looked at: they are released out of order, so that the last one being
+            // free proves nothing.
+            let run = slots.run(tail, count);
+            let free = count_while(run, tail, Slot::is_free);
             if free == 0 {
-                // ORDERING(slot-release): the same load as above, to tell full from a stale tail.
-                let sequence = self.slot(tail).sequence.load(Ordering::Acquire);
+                // ORDERING(slot-release): the load of `is_free` again, to tell full from a stale
+                // tail.
+                let sequence = slots.at(tail).sequence.load(Ordering::Acquire);
                 if count == 0 || tail & CLOSED != 0 || sequence < tail {
                     return 0;
                 }
                 continue;
             }
-            // ORDERING(tail-claim): SeqCst, as in `push_with`.
-            let claim = self.tail.compare_exchange_weak(
-                tail,
-                tail + free,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            );
-            if claim.is_ok() {
-                for position in tail..tail + free {
-                    self.publish(self.slot(position), position, next(position));
+            if self.claim_tail(tail, free) {
+                for (slot, position) in run[..free].iter().zip(tail..) {
+                    slot.publish(position, next(position));
                 }
-                return free as usize;
+                return free;
             }
-            contention.back_off();
+            losses = back_off(losses);
         }
     }
 
-    #[inline(always)]
-    fn publish(&self, slot: &Slot<T>, position: u64, value: T) {
-        // SAFETY: winning the claim gave this thread sole use of the slot for this lap; consumers
-        // look only after the sequence below changes.
-        slot.value.with_mut(|cell| unsafe { (*cell).write(value) });
-        // ORDERING(slot-publish): Release makes the write above visible to the consumer's Acquire.
-        slot.sequence.store(position + 1, Ordering::Release);
-    }
-
-    /// Takes the oldest value. `None` when there is none, or when it is claimed but not yet
-    /// published ([`Ring::has_claims`] tells the two apart).
+    /// Takes the oldest value.
+    #[cfg(any(test, feature = "internals"))]
     #[inline]
     pub(crate) fn pop(&self) -> Option<T> {
         let mut taken = None;
-        self.pop_share(1, 1, |value| taken = Some(value));
+        self.pop_one(|value| taken = Some(value));
         taken
     }
 
-    /// Takes up to `most` of the oldest values in one claim and returns how many. When fewer are
-    /// ready, takes one of `sharers` equal shares of them, so that one worker does not carry off what
-    /// several could run.
+    /// Gives the oldest value to `take`, which must be short and must not panic. Returns whether
+    /// there was one; there is none to take when it is claimed but not yet published
+    /// ([`Ring::has_claims`] tells the two apart).
     #[inline]
-    pub(crate) fn pop_share(&self, most: usize, sharers: usize, mut take: impl FnMut(T)) -> usize {
-        if most == 0 {
-            return 0;
-        }
-        let mut contention = Contention::new();
+    pub(crate) fn pop_one(&self, take: impl FnOnce(T)) -> bool {
+        let slots = self.slots();
+        let mut losses = 0;
         loop {
             // Relaxed: a stale head shows in the slot's sequence or fails the claim.
             let head = self.head.load(Ordering::Relaxed);
+            let slot = slots.at(head);
             // ORDERING(slot-publish): Acquire, so that the value is there once its sequence is.
-            let sequence = self.slot(head).sequence.load(Ordering::Acquire);
-            if sequence <= head {
-                return 0;
+            let sequence = slot.sequence.load(Ordering::Acquire);
+            if sequence == head + 1 {
+                if self.claim_head(head, 1) {
+                    slot.release(head, slots.capacity(), take);
+                    return true;
+                }
+                losses = back_off(losses);
+            } else if sequence <= head {
+                return false;
             }
-            if sequence > head + 1 {
-                // Another consumer released this slot. Its claim of the head came before, so the
-                // next load sees a later head.
+            // Else another consumer released this slot. Its claim of the head came before, so the
+            // next load sees a later head.
+        }
+    }
+
+    /// Takes up to `most` of the oldest values in one claim and returns how many; one claim ends where
+    /// the slots do. When fewer are ready, takes one of `sharers` equal shares of them, so that one worker does not carry off what
+    /// several could run.
+    #[inline]
+    pub(crate) fn pop_share(&self, most: usize, sharers: usize, mut take: impl FnMut(T)) -> usize {
+        let slots = self.slots();
+        let mut losses = 0;
+        loop {
+            // Relaxed: a stale head shows in the slot's sequence or fails the claim.
+            let head = self.head.load(Ordering::Relaxed);
+            let run = slots.run(head, most);
+            let mut ready = count_while(run, head, Slot::is_published);
+            if ready == 0 {
+                // ORDERING(slot-publish): the load of `is_published` again, to tell empty from a
+                // stale head.
+                if most == 0 || slots.at(head).sequence.load(Ordering::Acquire) <= head {
+                    return 0;
+                }
                 continue;
             }
-            let mut ready = 1;
-            while ready < most as u64 && self.published(head + ready) {
-                ready += 1;
+            if ready < most {
+                ready = share(ready, sharers);
             }
-            if ready < most as u64 {
-                ready = ready.div_ceil(sharers as u64);
-            }
-            // ORDERING(head-claim): SeqCst, the store side of `gate-dekker`: a submitter about to
-            // wait for room either sees this claim or is seen waiting by the load that follows it.
-            let claim = self.head.compare_exchange_weak(
-                head,
-                head + ready,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            );
-            if claim.is_ok() {
-                for position in head..head + ready {
-                    take(self.release(position));
+            if self.claim_head(head, ready) {
+                for (slot, position) in run[..ready].iter().zip(head..) {
+                    slot.release(position, slots.capacity(), &mut take);
                 }
-                return ready as usize;
+                return ready;
             }
-            contention.back_off();
+            losses = back_off(losses);
         }
     }
 
     #[inline(always)]
-    fn published(&self, position: u64) -> bool {
-        // ORDERING(slot-publish): Acquire, so that the value is there once its sequence is.
-        self.slot(position).sequence.load(Ordering::Acquire) == position + 1
+    fn claim_head(&self, head: u64, count: usize) -> bool {
+        let next = head + count as u64;
+        // ORDERING(head-claim): SeqCst, the store side of `gate-dekker`: a submitter about to wait for
+        // room either sees this claim or is seen waiting by the load that follows it.
+        let claim =
+            self.head
+                .compare_exchange_weak(head, next, Ordering::SeqCst, Ordering::Relaxed);
+        claim.is_ok()
     }
 
     #[inline(always)]
-    fn release(&self, position: u64) -> T {
-        let slot = self.slot(position);
-        // SAFETY: winning the claim of the head gave this thread sole use of the published value;
-        // producers look only after the sequence below changes.
-        let value = slot
-            .value
-            .with(|cell| unsafe { (*cell).assume_init_read() });
-        // ORDERING(slot-release): Release keeps the read above before the next lap's write.
-        slot.sequence
-            .store(position + self.mask + 1, Ordering::Release);
-        value
+    fn claim_tail(&self, tail: u64, count: usize) -> bool {
+        let next = tail + count as u64;
+        // ORDERING(tail-claim): SeqCst, the store side of `idle-dekker`: a worker about to sleep either
+        // sees this claim or is seen asleep by the load that follows it.
+        let claim =
+            self.tail
+                .compare_exchange_weak(tail, next, Ordering::SeqCst, Ordering::Relaxed);
+        claim.is_ok()
     }
 
     /// Whether the oldest position is published: a cheap look that reads no producer's line.
     #[inline]
     pub(crate) fn is_ready(&self) -> bool {
         // Relaxed: a stale head gives a wrong answer for a moment, and the caller looks again.
-        self.published(self.head.load(Ordering::Relaxed))
+        let head = self.head.load(Ordering::Relaxed);
+        self.slots().at(head).is_published(head)
     }
 
     /// Whether a worker must not sleep on account of this ring: it holds a value, a claimed position,
@@ -375,27 +451,27 @@ impl<T> Ring<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        while self.pop().is_some() {}
+        while self.pop_one(drop) {}
     }
 }
 
-/// Steps aside after a lost compare-exchange: 4, 8, … 128 pauses. Without it two producers lose three
-/// quarters of their throughput to each other.
-struct Contention {
-    losses: u32,
+/// One of `sharers` equal shares, rounded up.
+#[inline(always)]
+fn share(ready: usize, sharers: usize) -> usize {
+    // A division costs more than all the rest of a claim, and next to always there is one ready.
+    if ready == 1 || sharers == 1 {
+        ready
+    } else {
+        ready.div_ceil(sharers)
+    }
 }
 
-impl Contention {
+/// Steps aside after a lost compare-exchange, for 4, 8, … 128 pauses; returns the losses so far.
+/// Without it two producers lose three quarters of their throughput to each other.
+#[cold]
+#[inline(never)]
+fn back_off(losses: u32) -> u32 {
     const MOST_DOUBLINGS: u32 = 5;
-
-    #[inline(always)]
-    fn new() -> Self {
-        Self { losses: 0 }
-    }
-
-    #[cold]
-    fn back_off(&mut self) {
-        hint::pause(4 << self.losses);
-        self.losses = (self.losses + 1).min(Self::MOST_DOUBLINGS);
-    }
+    hint::pause(4 << losses);
+    (losses + 1).min(MOST_DOUBLINGS)
 }

@@ -11,7 +11,7 @@ use crate::error::{ExecuteError, SubmitError};
 use crate::idle::caller;
 use crate::lane::Refusal;
 use crate::reply::Ticket;
-use crate::task::{Draft, ProcessingTask};
+use crate::task::{ProcessingTask, Task};
 
 /// Tasks that enter a lane by one claim.
 const CHUNK: usize = 16;
@@ -23,8 +23,8 @@ type Entry<Q, R, E> = Result<Ticket<R, E>, SubmitError<Q>>;
 struct Feed<'a, Q, R, E, I> {
     pool: &'a WorkerPool<Q, R, E>,
     tasks: I,
-    /// Drafts of one lane that wait to enter it, last first.
-    chunk: SmallVec<[Draft<Q, R, E>; CHUNK]>,
+    /// Tasks of one lane that wait to enter it, last first.
+    chunk: SmallVec<[Task<Q, R, E>; CHUNK]>,
     lane: usize,
     /// A checked task of another lane than the chunk's.
     next: Option<Checked<Q>>,
@@ -163,8 +163,8 @@ where
                 break;
             }
             match self.pool.draft(checked) {
-                Ok((_, draft, ticket)) => {
-                    self.chunk.push(draft);
+                Ok((_, task, ticket)) => {
+                    self.chunk.push(task);
                     self.entries.push(Ok(ticket));
                 }
                 Err(refused) => self.entries.push(Err(refused)),
@@ -186,16 +186,16 @@ where
         }
         // The chunk's tasks are the last ones with a ticket, in order.
         let mut tickets = self.entries.iter_mut().rev().filter(|entry| entry.is_ok());
-        for draft in self.chunk.drain(..) {
+        for task in self.chunk.drain(..) {
             let refusal = if closed {
-                Refusal::Closed(draft)
+                Refusal::Closed(task)
             } else {
-                Refusal::Full(draft)
+                Refusal::Full(task)
             };
             let refused = self.pool.refuse(self.lane, refusal);
             *tickets
                 .next()
-                .expect("each draft has its ticket among the entries") = Err(refused);
+                .expect("each task has its ticket among the entries") = Err(refused);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The ways to hand one request over.
 //!
-//! All of them check the request, make a draft, and enter a lane; they differ in how they wait for
+//! All of them check the request, make a task, and enter a lane; they differ in how they wait for
 //! room and for the answer.
 
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use crate::idle::caller;
 use crate::lane::Refusal;
 use crate::reply::{Promise, Ticket};
 use crate::sync::{hint, thread};
-use crate::task::{Address, Draft, ProcessingTask, TaskContext, TaskPriority};
+use crate::task::{Address, Answer, Papers, ProcessingTask, Task, TaskContext, TaskPriority};
 use crate::worker::nesting;
 
 /// Looks at a full lane with a short pause between, before it yields.
@@ -27,6 +27,25 @@ pub(super) struct Checked<Q> {
     pub(super) lane: usize,
     pub(super) request: Q,
     pub(super) context: TaskContext,
+}
+
+impl<Q> Checked<Q> {
+    /// The lane, and the task whose outcome is promised so.
+    #[inline]
+    fn with<R, E>(self, promise: Promise<Answer<R, E>>) -> (usize, Task<Q, R, E>) {
+        let papers = Papers {
+            context: self.context,
+            stamp_ns: 0,
+            promise,
+        };
+        (
+            self.lane,
+            Task {
+                request: self.request,
+                papers,
+            },
+        )
+    }
 }
 
 impl<Q, R, E> WorkerPool<Q, R, E> {
@@ -121,8 +140,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
         let checked = self.check(task.into())?;
-        let (lane, draft, ticket) = self.draft(checked)?;
-        self.try_enter(lane, draft)?;
+        let (lane, task, ticket) = self.draft(checked)?;
+        self.try_enter(lane, task)?;
         Ok(ticket)
     }
 
@@ -136,8 +155,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
         let checked = self.check(task.into())?;
-        let (lane, draft, ticket) = self.draft(checked)?;
-        self.enter(lane, draft).await?;
+        let (lane, task, ticket) = self.draft(checked)?;
+        self.enter(lane, task).await?;
         Ok(ticket)
     }
 
@@ -154,8 +173,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
         let checked = self.check(task.into())?;
-        let (lane, draft, ticket) = self.draft(checked)?;
-        self.enter_blocking(lane, draft, None)?;
+        let (lane, task, ticket) = self.draft(checked)?;
+        self.enter_blocking(lane, task, None)?;
         Ok(ticket)
     }
 
@@ -165,17 +184,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// The task was refused; the request is inside the error.
     #[inline]
     pub fn try_spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let Checked {
-            lane,
-            request,
-            context,
-        } = self.check(task.into())?;
-        let draft = Draft {
-            request,
-            context,
-            promise: Promise::to_nobody(),
-        };
-        self.try_enter(lane, draft).map(drop)
+        let (lane, task) = self.check(task.into())?.with(Promise::default());
+        self.try_enter(lane, task).map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -183,17 +193,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// # Errors
     /// The task was refused; the request is inside the error.
     pub async fn spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let Checked {
-            lane,
-            request,
-            context,
-        } = self.check(task.into())?;
-        let draft = Draft {
-            request,
-            context,
-            promise: Promise::to_nobody(),
-        };
-        self.enter(lane, draft).await.map(drop)
+        let (lane, task) = self.check(task.into())?.with(Promise::default());
+        self.enter(lane, task).await.map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -205,17 +206,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// While the lane is full.
     #[inline]
     pub fn spawn_blocking(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let Checked {
-            lane,
-            request,
-            context,
-        } = self.check(task.into())?;
-        let draft = Draft {
-            request,
-            context,
-            promise: Promise::to_nobody(),
-        };
-        self.enter_blocking(lane, draft, None).map(drop)
+        let (lane, task) = self.check(task.into())?.with(Promise::default());
+        self.enter_blocking(lane, task, None).map(drop)
     }
 
     fn submit_and_wait(
@@ -233,8 +225,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             self.engine.front.refuse(checked.lane);
             return Err(SubmitError::Nested(checked.request));
         }
-        let (lane, draft, ticket) = self.draft(checked)?;
-        let woke = self.enter_blocking(lane, draft, deadline)?;
+        let (lane, task, ticket) = self.draft(checked)?;
+        let woke = self.enter_blocking(lane, task, deadline)?;
         Ok((ticket, woke))
     }
 
@@ -291,42 +283,32 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     pub(super) fn draft(
         &self,
         checked: Checked<Q>,
-    ) -> Result<(usize, Draft<Q, R, E>, Ticket<R, E>), SubmitError<Q>> {
-        let Checked {
-            lane,
-            request,
-            context,
-        } = checked;
+    ) -> Result<(usize, Task<Q, R, E>, Ticket<R, E>), SubmitError<Q>> {
         match Promise::pair(&self.engine.slab) {
-            Some((promise, half)) => Ok((
-                lane,
-                Draft {
-                    request,
-                    context,
-                    promise,
-                },
-                Ticket::new(half),
-            )),
+            Some((promise, half)) => {
+                let (lane, task) = checked.with(promise);
+                Ok((lane, task, Ticket::new(half)))
+            }
             None => {
-                self.engine.front.refuse(lane);
-                Err(SubmitError::Full(request))
+                self.engine.front.refuse(checked.lane);
+                Err(SubmitError::Full(checked.request))
             }
         }
     }
 
     #[inline]
-    fn try_enter(&self, lane: usize, draft: Draft<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+    fn try_enter(&self, lane: usize, task: Task<Q, R, E>) -> Result<bool, SubmitError<Q>> {
         self.engine
-            .submit(lane, draft)
+            .submit(lane, task)
             .map_err(|refusal| self.refuse(lane, refusal))
     }
 
     #[cold]
-    pub(super) fn refuse(&self, lane: usize, refusal: Refusal<Draft<Q, R, E>>) -> SubmitError<Q> {
+    pub(super) fn refuse(&self, lane: usize, refusal: Refusal<Task<Q, R, E>>) -> SubmitError<Q> {
         self.engine.front.refuse(lane);
         match refusal {
-            Refusal::Full(draft) => SubmitError::Full(draft.request),
-            Refusal::Closed(draft) => SubmitError::Closed(draft.request),
+            Refusal::Full(task) => SubmitError::Full(task.request),
+            Refusal::Closed(task) => SubmitError::Closed(task.request),
         }
     }
 
@@ -334,21 +316,21 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(&self, lane: usize, draft: Draft<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        let mut refused = match self.engine.submit(lane, draft) {
+    async fn enter(&self, lane: usize, task: Task<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        let mut refused = match self.engine.submit(lane, task) {
             Ok(woke) => return Ok(woke),
             Err(refusal) => refusal,
         };
         let mut turn = self.engine.turn(lane);
         loop {
-            let Refusal::Full(draft) = refused else {
+            let Refusal::Full(task) = refused else {
                 return Err(self.refuse(lane, refused));
             };
             if !self.may_wait(lane) {
-                return Err(self.refuse(lane, Refusal::Full(draft)));
+                return Err(self.refuse(lane, Refusal::Full(task)));
             }
             poll_fn(|context| turn.poll(context)).await;
-            refused = match self.engine.submit(lane, draft) {
+            refused = match self.engine.submit(lane, task) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);
@@ -362,10 +344,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     fn enter_blocking(
         &self,
         lane: usize,
-        draft: Draft<Q, R, E>,
+        task: Task<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, draft) {
+        match self.engine.submit(lane, task) {
             Ok(woke) => Ok(woke),
             Err(refusal) => self.wait_to_enter(lane, refusal, deadline),
         }
@@ -376,33 +358,33 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     fn wait_to_enter(
         &self,
         lane: usize,
-        mut refused: Refusal<Draft<Q, R, E>>,
+        mut refused: Refusal<Task<Q, R, E>>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
         let mut turn = self.engine.turn(lane);
         let mut tries = 0;
         loop {
-            let Refusal::Full(draft) = refused else {
+            let Refusal::Full(task) = refused else {
                 return Err(self.refuse(lane, refused));
             };
             if !self.may_wait(lane) {
-                return Err(self.refuse(lane, Refusal::Full(draft)));
+                return Err(self.refuse(lane, Refusal::Full(task)));
             }
             if self.is_nested() {
                 self.engine.front.refuse(lane);
-                return Err(SubmitError::Nested(draft.request));
+                return Err(SubmitError::Nested(task.request));
             }
             match tries {
                 0 => hint::pause(PAUSES),
                 1..=YIELDS => thread::yield_now(),
                 _ => {
                     if caller::wait(deadline, |context| turn.poll(context)).is_none() {
-                        return Err(self.refuse(lane, Refusal::Full(draft)));
+                        return Err(self.refuse(lane, Refusal::Full(task)));
                     }
                 }
             }
             tries += 1;
-            refused = match self.engine.submit(lane, draft) {
+            refused = match self.engine.submit(lane, task) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);

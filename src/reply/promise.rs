@@ -19,13 +19,15 @@ pub(crate) struct Promise<V> {
 // `V` to another thread.
 unsafe impl<V: Send> Send for Promise<V> {}
 
-impl<V> Promise<V> {
-    /// A promise that nobody waits for.
+/// A promise that nobody waits for.
+impl<V> Default for Promise<V> {
     #[inline]
-    pub(crate) fn to_nobody() -> Self {
+    fn default() -> Self {
         Self { slot: None }
     }
+}
 
+impl<V> Promise<V> {
     /// A promise and the caller's half. `None` when the slab can grow no more.
     #[inline]
     pub(crate) fn pair(slab: &Slab<V>) -> Option<(Self, Half<V>)> {

@@ -8,8 +8,6 @@ mod context;
 mod outcome;
 mod processing_task;
 
-use std::time::Instant;
-
 pub use context::TaskContext;
 pub use outcome::Outcome;
 pub(crate) use processing_task::Address;
@@ -21,9 +19,14 @@ use crate::reply::Promise;
 /// What a caller receives for an accepted task.
 pub(crate) type Answer<R, E> = Result<R, ProcessingError<E>>;
 
-/// A task in a lane.
+/// A task on its way into a lane, in it, or out of it.
 pub(crate) struct Task<Q, R, E> {
     pub(crate) request: Q,
+    pub(crate) papers: Papers<R, E>,
+}
+
+/// What goes with a request from its lane to its outcome.
+pub(crate) struct Papers<R, E> {
     pub(crate) context: TaskContext,
     /// When it was accepted, in nanoseconds of the pool's clock; 0 if it is not in the sample.
     pub(crate) stamp_ns: u64,
@@ -31,17 +34,12 @@ pub(crate) struct Task<Q, R, E> {
     pub(crate) promise: Promise<Answer<R, E>>,
 }
 
-/// A task that has not got its position in a lane yet.
-pub(crate) struct Draft<Q, R, E> {
-    pub(crate) request: Q,
-    pub(crate) context: TaskContext,
-    pub(crate) promise: Promise<Answer<R, E>>,
-}
-
-impl<Q, R, E> Task<Q, R, E> {
-    /// Whether it must not be started any more at `now`.
-    #[inline]
-    pub(crate) fn expired(&self, now: impl FnOnce() -> Instant) -> bool {
-        self.context.expired(now)
+impl<R, E> Default for Papers<R, E> {
+    fn default() -> Self {
+        Self {
+            context: TaskContext::default(),
+            stamp_ns: 0,
+            promise: Promise::default(),
+        }
     }
 }

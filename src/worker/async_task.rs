@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::hand::Drawn;
 use super::shift::Shift;
 use crate::engine::Engine;
 use crate::idle::Announced;
 use crate::panics;
 use crate::service::AsyncService;
-use crate::task::Task;
 
 /// Works until the pool is closed and empty, or the service cannot make new state.
 pub(crate) async fn work<Q, S>(
@@ -22,11 +22,11 @@ pub(crate) async fn work<Q, S>(
     Q: Send + 'static,
     S: AsyncService<Q>,
 {
-    while let Some((lane, task)) = next(&mut shift).await {
-        let Some(request) = shift.begin(lane, task) else {
+    while let Some(drawn) = next(&mut shift).await {
+        let Some(request) = shift.begin(drawn) else {
             continue;
         };
-        let context = shift.context();
+        let context = *shift.context(drawn);
         let result = guarded(|| service.call(&mut state, request, &context)).await;
         match result {
             Ok(result) => shift.finish(result),
@@ -76,7 +76,7 @@ async fn guarded<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, Strin
 }
 
 /// The next task, after any amount of sleep; `None` when the pool is closed and empty.
-async fn next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> Option<(usize, Task<Q, R, E>)> {
+async fn next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> Option<Drawn> {
     loop {
         if let Some(found) = shift.next() {
             return Some(found);

@@ -5,15 +5,16 @@
 //! follows the measured cost of a task, its reply included: it doubles while tasks are cheap and
 //! drops at once when they are not.
 
-use crate::lane::run::LONGEST_RUN;
+use super::hand::LONGEST_RUN;
 
 /// Up to this cost, in nanoseconds, a run may be as long as it gets.
 const CHEAP_NS: u64 = 40;
 /// Up to this cost a run may have [`SHORT_RUN`] tasks.
 const MODEST_NS: u64 = 60;
 const SHORT_RUN: usize = 4;
-/// Every so many claims one is timed.
-const TIMED_EVERY: u32 = 4;
+/// Every so many claims one is timed: of those that bring one task, and of longer ones.
+const SINGLES_TIMED_EVERY: u32 = 16;
+const RUNS_TIMED_EVERY: u32 = 4;
 
 /// One worker's run length, and the timing of a claim in progress.
 #[derive(Debug)]
@@ -60,7 +61,12 @@ impl RunLength {
             return;
         }
         self.claims = self.claims.wrapping_add(1);
-        if self.claims.is_multiple_of(TIMED_EVERY) && self.most > 1 {
+        let every = if self.length == 1 {
+            SINGLES_TIMED_EVERY
+        } else {
+            RUNS_TIMED_EVERY
+        };
+        if self.claims.is_multiple_of(every) && self.most > 1 {
             self.timing = Some(Timing {
                 start_ns: now_ns(),
                 tasks: tasks as u64,
@@ -112,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn one_claim_in_four_is_timed_over_all_its_tasks() {
+    fn one_claim_in_sixteen_is_timed_over_all_its_tasks() {
         let mut length = RunLength::new(16);
-        for _ in 0..3 {
+        for _ in 0..SINGLES_TIMED_EVERY - 1 {
             length.claimed(1, || unreachable!("not timed"));
             length.done(|| unreachable!("not timed"));
         }

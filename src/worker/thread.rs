@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::hand::Drawn;
 use super::shift::Shift;
 use crate::cpus;
 use crate::idle::Search;
@@ -10,10 +11,6 @@ use crate::idle::pace::{self, Yielding};
 use crate::panics;
 use crate::service::Service;
 use crate::sync::{hint, thread};
-use crate::task::Task;
-
-/// A lane and a task from it.
-type Found<Q, R, E> = Option<(usize, Task<Q, R, E>)>;
 
 /// Works until the pool is closed and empty, or the service cannot make new state.
 pub(crate) fn work<Q, S: Service<Q>>(
@@ -24,10 +21,9 @@ pub(crate) fn work<Q, S: Service<Q>>(
     let mut searcher = Searcher::default();
     loop {
         let serving = || {
-            while let Some((lane, task)) = shift.next().or_else(|| searcher.find(&mut shift)) {
-                if let Some(request) = shift.begin(lane, task) {
-                    let context = shift.context();
-                    let result = service.call(&mut state, request, &context);
+            while let Some(drawn) = shift.next().or_else(|| searcher.find(&mut shift)) {
+                if let Some(request) = shift.begin(drawn) {
+                    let result = service.call(&mut state, request, shift.context(drawn));
                     shift.finish(result);
                 }
             }
@@ -80,7 +76,7 @@ impl Searcher {
     ///
     /// # Blocking
     /// Until there is a task or the pool closes.
-    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Found<Q, R, E> {
+    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<Drawn> {
         shift.went_idle();
         let engine = Arc::clone(&shift.engine);
         let mut search = engine.roster.begin_search(shift.worker);
@@ -95,7 +91,7 @@ impl Searcher {
     }
 
     /// Polls the lanes: with pauses if nobody else does, then between yields.
-    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Found<Q, R, E> {
+    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<Drawn> {
         let engine = Arc::clone(&shift.engine);
         if engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
@@ -106,7 +102,7 @@ impl Searcher {
             }
         }
         shift.stays_idle();
-        let wanted = match shift.puller.runs_are_longest() {
+        let wanted = match shift.runs_are_longest() {
             true => pace::YIELDS_AFTER_LONG_RUN,
             false => pace::YIELDS,
         };
@@ -123,7 +119,7 @@ impl Searcher {
 }
 
 /// Announces, looks once more, and sleeps unless something stirs. Searching again afterwards.
-fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, Found<Q, R, E>) {
+fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, Option<Drawn>) {
     let engine = Arc::clone(&shift.engine);
     engine.lanes.refresh_hint();
     let announced = engine.roster.announce(search);

@@ -36,7 +36,12 @@ pub(crate) struct ImportArgs {
     pub(crate) project: Option<PathBuf>,
 
     /// Worker threads; 0 is one for each CPU that this process may use
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
     pub(crate) workers: usize,
 
     /// Print one JSON object on standard output in place of the table

@@ -33,6 +33,17 @@ pub(crate) struct Interrupter {
     sender: Sender<Wake>,
 }
 
+/// Says that a run has finished when it is dropped, a panic of its holder included.
+#[derive(Debug)]
+pub(crate) struct Finisher(Sender<Wake>);
+
+impl Drop for Finisher {
+    fn drop(&mut self) {
+        // Nobody listens any more if the run was interrupted, and then nobody needs to know.
+        let _ = self.0.send(Wake::Finished);
+    }
+}
+
 impl Interrupt {
     /// One that only its [`Interrupter`] sets off.
     pub(crate) fn new() -> (Self, Interrupter) {
@@ -72,9 +83,9 @@ impl Interrupt {
         self.requested.load(Ordering::Relaxed)
     }
 
-    /// Where a run says that it has finished.
-    pub(crate) fn sender(&self) -> Sender<Wake> {
-        self.sender.clone()
+    /// What a run holds as long as it has not finished.
+    pub(crate) fn finisher(&self) -> Finisher {
+        Finisher(self.sender.clone())
     }
 
     /// Waits until somebody interrupts or the run has finished, whichever is first.
@@ -115,7 +126,7 @@ mod tests {
         );
 
         let (interrupt, _interrupter) = Interrupt::new();
-        interrupt.sender().send(Wake::Finished).expect("received");
+        drop(interrupt.finisher());
         assert_eq!(interrupt.wait(), Wake::Finished);
         assert!(!interrupt.requested());
     }

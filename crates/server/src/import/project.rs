@@ -95,9 +95,14 @@ impl Project {
     pub(crate) fn locate(&self, path: &AssetPath) -> Result<Located, LocateError> {
         let (folder, name) = path.split();
         let folder = self.resolve(&self.root.join(folder))?;
-        let file = self.resolve(&folder.join(name))?;
+        let mut file = folder.join(name);
+        let mut metadata = file.symlink_metadata().map_err(LocateError::Missing)?;
+        if metadata.is_symlink() {
+            file = self.resolve(&file)?;
+            metadata = file.metadata().map_err(LocateError::Missing)?;
+        }
         // Reading a pipe or a device could wait for ever, so the look comes before the opening.
-        if !file.metadata().map_err(LocateError::Missing)?.is_file() {
+        if !metadata.is_file() {
             return Err(LocateError::NotAFile);
         }
         let meta = folder.join(format!("{name}.meta"));

@@ -40,6 +40,9 @@ const LANE_CAPACITY: usize = 256;
 /// Tickets that the submitter may be ahead of the gatherer: all lanes full.
 const TICKETS_AHEAD: usize = 4 * LANE_CAPACITY;
 
+/// How long a worker may take to give up a file: a buffer's reading, unless the disk hangs.
+const GIVE_UP: Duration = Duration::from_secs(1);
+
 /// How a run is to go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunPlan {
@@ -83,7 +86,7 @@ pub(crate) fn run(
         let editor = plan
             .opening
             .map(|opening| scope.spawn(move || editor::open_files(pool, files, opening, &closed)));
-        let finished = interrupt.sender();
+        let finished = interrupt.finisher();
         let gatherer = scope.spawn(move || {
             let mut tally = gather(files, &gathered, progress);
             let elapsed = started.elapsed();
@@ -92,14 +95,17 @@ pub(crate) fn run(
             for (path, imported) in opened.unwrap_or_default() {
                 tally.record_opened(&path, imported);
             }
-            // Nobody listens any more if the run was interrupted, and then nobody needs to know.
-            let _ = finished.send(Wake::Finished);
+            drop(finished);
             (tally, elapsed)
         });
         let interrupted = interrupt.wait() == Wake::Interrupted;
-        let shutdown = pool.shutdown_blocking(plan.grace);
-        // ORDERING: Relaxed, because the flag guards no other data: a worker still at a file gives it up.
-        stop.store(true, Ordering::Relaxed);
+        let mut shutdown = pool.shutdown_blocking(plan.grace);
+        if !shutdown.drained {
+            // ORDERING: Relaxed, because the flag guards no other data.
+            stop.store(true, Ordering::Relaxed);
+            // Workers still at a file give it up, and then the figures stand still.
+            shutdown = pool.shutdown_blocking(GIVE_UP);
+        }
         submitter.join().expect("it does not panic");
         let (tally, elapsed) = gatherer.join().expect("it does not panic");
         Ok(Ran {
@@ -112,12 +118,14 @@ pub(crate) fn run(
 }
 
 /// The pool's configuration. Every task is stamped: a stamp costs nothing beside reading a file, and
-/// percentiles of a small lane need all of its tasks.
+/// percentiles of a small lane need all of its tasks. Workers take files one by one: a claim costs
+/// nothing beside reading either, and no file waits for another in a worker's hand.
 pub(crate) fn config(workers: usize) -> Result<WorkerPoolConfig, BuildError> {
     let mut builder = WorkerPoolConfig::builder()
         .workers(workers)
         .thread_name("import")
-        .sample_every(1);
+        .sample_every(1)
+        .max_run_length(1);
     for priority in [
         TaskPriority::Low,
         TaskPriority::Normal,

@@ -42,11 +42,15 @@ impl Tally {
     }
 
     /// Notes a file that was imported for the editor, after all files of the project were noted. It
-    /// counts as imported even if the request that came with the project did not get so far.
+    /// counts as imported even if the request that came with the project did not get so far, and its
+    /// `.meta` file as new if it was this request that wrote it.
     pub(crate) fn record_opened(&mut self, path: &str, imported: Imported) {
         self.opened += 1;
         if self.failures.remove(path).is_some() {
             self.imported(path, imported);
+        } else if imported.meta == MetaState::New {
+            self.metas_new += 1;
+            self.metas_kept -= 1;
         }
     }
 
@@ -125,8 +129,9 @@ mod tests {
         tally.record("b", Ok(imported("same", MetaState::Kept)));
         tally.record("c", Ok(imported("other!", MetaState::Kept)));
         tally.record_opened("a", imported("same", MetaState::Kept));
+        tally.record_opened("b", imported("same", MetaState::New));
         assert_eq!((tally.imported, tally.bytes, tally.contents()), (3, 14, 2));
-        assert_eq!((tally.metas_new, tally.metas_kept, tally.opened), (1, 2, 1));
+        assert_eq!((tally.metas_new, tally.metas_kept, tally.opened), (2, 1, 2));
         assert!(tally.failures.is_empty() && tally.shared_guids.is_empty());
     }
 
