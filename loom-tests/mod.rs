@@ -1,1 +1,171 @@
 //! Models of the engine's protocols: `cargo test --features loom`.
+//!
+//! A model is a small program of at most three threads beside the main one. Loom runs it once for
+//! every interleaving and every value that a load may return, up to a number of preemptions: two,
+//! or what `LOOM_MAX_PREEMPTIONS` says. Lost wake-ups show as deadlocks, missing orderings as
+//! causality violations.
+//!
+//! 1. [`ring`]: the bounded queue, single and in runs, full, closed.
+//! 2. [`lanes`]: the word that says which lanes may hold something.
+//! 3. [`idle`]: workers that fall asleep while tasks come in; the baton; async workers.
+//! 4. [`gate`]: submitters that wait while a lane is full.
+//! 5. [`reply`]: the answer, its caller who waits or leaves, and the shutdown.
+//! 6. [`pool`]: the end of a pool, with the real engine and the real worker loop.
+//!
+//! Each model says which [`Flaw`] must break it, and a negative run beside it shows that the flaw does:
+//! it runs the very same test again in a process of its own, where [`check`] builds the flaw in.
+//! What a run does not show is a model too small for the fault; so the flaws are the faults that the
+//! protocols were written against.
+
+mod gate;
+mod idle;
+mod lanes;
+mod pool;
+mod reply;
+mod ring;
+
+use std::panic;
+use std::process::{Command, exit};
+
+use crate::sync::{self, Mutation};
+
+/// Names the flaw to a process that runs a model for it.
+const VARIABLE: &str = "LANEPOOL_MODEL_FLAW";
+/// The bound that CI uses; most faults of such protocols need no more.
+const PREEMPTIONS: usize = 2;
+/// Enough for any run that ends; one that spins goes beyond it.
+const MOST_BRANCHES: usize = 20_000;
+/// The exit status of a model that failed for its flaw.
+const FAILED: i32 = 101;
+
+/// A way to break a protocol that a model must notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// The facade is weakened, below the engine.
+    Layer(Mutation),
+    /// A worker sleeps without a last look at the tails.
+    NoLastLook,
+    /// A worker that found work does not pass the search on.
+    NoBaton,
+    /// An async worker is dropped without its guard.
+    NoGuard,
+    /// A submitter sleeps at the gate without a last look at the ring.
+    NoLastLookAtGate,
+    /// A submitter that got in, or gave up, tells nobody.
+    NoticeKept,
+    /// A ring is drained up to the first value that is not there yet, not up to its tail.
+    DrainWhatIsThere,
+    /// A pool's lanes close and nobody is woken.
+    CloseInSilence,
+    /// The last worker leaves what is queued behind.
+    LeaveQueued,
+    /// A claim is forgotten: one of the two halves is not counted as an owner.
+    HalfForgotten,
+}
+
+impl Flaw {
+    const ALL: [Flaw; 14] = [
+        Flaw::Layer(Mutation::NoRelease),
+        Flaw::Layer(Mutation::NoAcquire),
+        Flaw::Layer(Mutation::NoFence),
+        Flaw::Layer(Mutation::TornRmw),
+        Flaw::Layer(Mutation::LostWake),
+        Flaw::NoLastLook,
+        Flaw::NoBaton,
+        Flaw::NoGuard,
+        Flaw::NoLastLookAtGate,
+        Flaw::NoticeKept,
+        Flaw::DrainWhatIsThere,
+        Flaw::CloseInSilence,
+        Flaw::LeaveQueued,
+        Flaw::HalfForgotten,
+    ];
+
+    /// The flaw that this process was started to show.
+    fn built_in() -> Option<Flaw> {
+        let name = std::env::var(VARIABLE).ok()?;
+        let flaw = Self::ALL.into_iter().find(|flaw| flaw.name() == name);
+        Some(flaw.expect("the variable names a flaw"))
+    }
+
+    /// Whether this is the flaw that this process was started to show. For a model's own steps.
+    fn is_built_in(self) -> bool {
+        Self::built_in() == Some(self)
+    }
+
+    fn name(self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// Checks every interleaving of a model within the bound, and that it leaks no cell.
+///
+/// A model joins its threads before it drops what they shared through a native `Arc`: loom does not
+/// see those counts.
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    check_within(PREEMPTIONS, model);
+}
+
+/// As [`check`], for a model that is too large for the usual bound.
+fn check_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    if let Some(flaw) = Flaw::built_in() {
+        if let Flaw::Layer(mutation) = flaw {
+            sync::mutate(mutation);
+        }
+        // The first word counts: unwinding through a broken model would say more, or abort.
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            exit(FAILED);
+        }));
+    }
+    let run = move || {
+        sync::take_live_cells();
+        model();
+        assert_eq!(sync::take_live_cells(), 0, "cells leaked or dropped twice");
+    };
+    if std::env::var_os("LOOM_LOG").is_some() {
+        // With a subscriber for the log; takes all its bounds from the environment.
+        loom::model(run);
+        return;
+    }
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(preemptions);
+    builder.max_branches = builder.max_branches.max(MOST_BRANCHES);
+    builder.check(run);
+}
+
+/// Runs a model's test again with a flaw built in, and expects it to fail with this word.
+fn must_fail(test: &str, flaw: Flaw, word: &str) {
+    let program = std::env::current_exe().expect("a test knows its program");
+    let run = Command::new(program)
+        .args([&format!("loom_tests::{test}"), "--exact", "--nocapture"])
+        .env(VARIABLE, flaw.name())
+        .output()
+        .expect("a test's program runs again");
+    let said = [run.stdout, run.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("running 1 test"), "no test {test}:\n{said}");
+    assert_eq!(
+        run.status.code(),
+        Some(FAILED),
+        "{flaw:?} does not break {test}:\n{said}"
+    );
+    assert!(
+        said.contains(word),
+        "{flaw:?} breaks {test} for another reason than {word:?}:\n{said}"
+    );
+}
+
+/// Waits for threads of a model.
+fn join_all<T>(threads: impl IntoIterator<Item = loom::thread::JoinHandle<T>>) -> Vec<T> {
+    let join = |thread: loom::thread::JoinHandle<T>| thread.join().expect("no thread panics");
+    threads.into_iter().map(join).collect()
+}
+
+/// What loom says when every thread waits for another.
+const DEADLOCK: &str = "deadlock";
+/// What loom says of two accesses that no ordering parts.
+const RACE: &str = "Causality violation";
+/// What loom says when a spin has no end.
+const ENDLESS: &str = "exceeded maximum number of branches";

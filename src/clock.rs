@@ -73,7 +73,9 @@ impl Clock {
     }
 
     /// Nanoseconds since the clock was made, at least 1: 0 stands for "not stamped".
-    #[inline]
+    ///
+    /// Out of line: few tasks are timed, and it would take registers from the way of the others.
+    #[inline(never)]
     pub(crate) fn now_ns(&self) -> u64 {
         (self.now().saturating_duration_since(self.epoch).as_nanos() as u64).max(1)
     }

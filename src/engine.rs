@@ -23,7 +23,8 @@ use crate::stats::{
     WorkerStatistics,
 };
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::task::{Answer, Outcome, Papers, Task};
+use crate::sync::thread;
+use crate::task::{Answer, Outcome, Papers, Task, TaskPriority};
 
 /// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -42,6 +43,8 @@ pub(crate) struct Engine<Q, R, E> {
     pub(crate) config: WorkerPoolConfig,
     /// A task is timed if its spread position has none of these bits.
     sample_mask: u64,
+    /// The lane of each priority.
+    priority_lanes: [usize; TaskPriority::ALL.len()],
     /// Workers that have not ended. Each takes itself off once; the last one closes the pool.
     alive: AtomicUsize,
 }
@@ -93,22 +96,23 @@ impl<Q, R, E> Engine<Q, R, E> {
             luck: Luck::new(),
             sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
             config,
+            priority_lanes: TaskPriority::ALL.map(|priority| priority.lane(lanes)),
             alive: AtomicUsize::new(workers),
         }
     }
 
-    /// Accepts a task into a lane. Returns whether a worker had to be woken.
+    /// Takes the offered task into a lane. Returns whether a worker had to be woken.
     ///
     /// # Errors
-    /// The lane is full or closed; the task comes back and is not counted as refused yet.
-    #[inline]
+    /// The lane is full or closed. The offer is untouched, and not counted as refused yet.
+    #[inline(always)]
     pub(crate) fn submit(
         &self,
         lane: usize,
-        task: Task<Q, R, E>,
-    ) -> Result<bool, Refusal<Task<Q, R, E>>> {
+        offer: &mut Option<Task<Q, R, E>>,
+    ) -> Result<bool, Refusal> {
         self.lanes
-            .push_with(lane, task, |task, position| self.stamp(task, position))?;
+            .push_from(lane, offer, |task, position| self.stamp(task, position))?;
         let woke = self.roster.notify();
         if let Some(watch) = &self.watch {
             watch.tell(|monitor| monitor.on_enqueued(lane));
@@ -116,18 +120,20 @@ impl<Q, R, E> Engine<Q, R, E> {
         Ok(woke)
     }
 
-    /// Accepts as many tasks as the lane has room for, from the end of `tasks`, in few claims.
+    /// Takes as many tasks as the lane has room for, from the end of `tasks`, in few claims.
     pub(crate) fn submit_n<A>(&self, lane: usize, tasks: &mut SmallVec<A>)
     where
         A: smallvec::Array<Item = Task<Q, R, E>>,
     {
         let mut pushed = usize::MAX;
         while pushed > 0 && !tasks.is_empty() {
-            pushed = self.lanes.push_n(lane, tasks.len(), |position| {
-                let task = tasks
+            let count = tasks.len();
+            pushed = self.lanes.push_n(lane, count, |position| {
+                let mut task = tasks
                     .pop()
-                    .expect("no more positions are claimed than there are tasks");
-                self.stamp(task, position)
+                    .expect("no more positions are claimed than tasks");
+                self.stamp(&mut task, position);
+                task
             });
             if pushed > 0 {
                 self.roster.notify();
@@ -138,13 +144,18 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
     }
 
-    /// Stamps a task that has got its position, if it is of the sample.
-    #[inline]
-    fn stamp(&self, mut task: Task<Q, R, E>, position: u64) -> Task<Q, R, E> {
+    /// Stamps a task if its position is of the sample.
+    #[inline(always)]
+    fn stamp(&self, task: &mut Task<Q, R, E>, position: u64) {
         if position.wrapping_mul(GOLDEN) & self.sample_mask == 0 {
             task.papers.stamp_ns = self.clock.now_ns();
         }
-        task
+    }
+
+    /// The lane of a priority.
+    #[inline(always)]
+    pub(crate) fn lane_of(&self, priority: TaskPriority) -> usize {
+        self.priority_lanes[priority as usize]
     }
 
     /// A place at the gate of a lane.
@@ -170,9 +181,9 @@ impl<Q, R, E> Engine<Q, R, E> {
             // A position that is claimed and not yet published belongs to a submitter that is about
             // to publish it.
             while self.lanes.lane(lane).ring.has_claims() {
-                let mut task = None;
-                if self.lanes.pop(lane, 1, 1, |taken| task = Some(taken)) == 0 {
-                    crate::sync::thread::yield_now();
+                let task = self.lanes.pop(lane);
+                if task.is_none() {
+                    thread::yield_now();
                 }
                 let Some(Task {
                     request,

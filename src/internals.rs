@@ -1,7 +1,14 @@
 //! The ring and a few measures, for this project's benchmarks and fuzzers. No promise of stability.
+#![expect(
+    unsafe_code,
+    reason = "values are read from the places that the ring has filled"
+)]
+
+use std::mem::MaybeUninit;
 
 use crate::lane::{self, Refusal};
 use crate::task::Task;
+use crate::worker::LONGEST_RUN;
 
 /// The ring of a lane.
 #[derive(Debug)]
@@ -43,9 +50,15 @@ impl<T> Ring<T> {
     /// Full or closed.
     #[inline(always)]
     pub fn push(&self, value: T) -> Result<u64, Refused<T>> {
-        self.0.push(value).map_err(|refusal| match refusal {
-            Refusal::Full(value) => Refused::Full(value),
-            Refusal::Closed(value) => Refused::Closed(value),
+        let mut offer = Some(value);
+        let refusal = match self.0.push_from(&mut offer, |_, _| ()) {
+            Ok(position) => return Ok(position),
+            Err(refusal) => refusal,
+        };
+        let value = offer.expect("a refusal takes nothing");
+        Err(match refusal {
+            Refusal::Full => Refused::Full(value),
+            Refusal::Closed => Refused::Closed(value),
         })
     }
 
@@ -57,14 +70,20 @@ impl<T> Ring<T> {
 
     /// Appends up to `count` values in one claim; `next` must not panic.
     #[inline(always)]
-    pub fn push_n(&self, count: usize, next: impl FnMut(u64) -> T) -> usize {
-        self.0.push_n(count, next)
+    pub fn push_n(&self, count: usize, mut next: impl FnMut() -> T) -> usize {
+        self.0.push_n(count, |_| next())
     }
 
-    /// Takes up to `most` values in one claim.
+    /// Takes up to `most` values, at most 16, in one claim.
     #[inline(always)]
-    pub fn pop_n(&self, most: usize, take: impl FnMut(T)) -> usize {
-        self.0.pop_share(most, 1, take)
+    pub fn pop_n(&self, most: usize, mut take: impl FnMut(T)) -> usize {
+        let mut places = [const { MaybeUninit::uninit() }; LONGEST_RUN];
+        let taken = self.0.pop_share(&mut places[..most.min(LONGEST_RUN)], 1);
+        for place in &mut places[..taken] {
+            // SAFETY: `pop_share` has filled as many places as it says; each is read once.
+            take(unsafe { place.assume_init_read() });
+        }
+        taken
     }
 
     /// Refuses every later push.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::cpus;
 use crate::sync::counter::{AtomicU64, Ordering};
-use crate::sync::{hint, thread};
+use crate::sync::{hint, patience, thread};
 
 /// How long the only searching worker polls for the next task: a little more than a quick caller
 /// takes to come back.
@@ -18,10 +18,10 @@ const WORKER_SPIN_NS: u64 = 1_000;
 /// How long a blocked caller polls for its answer.
 const CALLER_SPIN_NS: u64 = 2_000;
 /// Yields before a worker sleeps; each lets threads that share its CPU run, and fill its lanes.
-pub(crate) const YIELDS: u32 = 50;
+pub(crate) const YIELDS: u32 = patience(50);
 /// The same after a run that was as long as it may be: the next is probably on its way, and a worker
 /// that sleeps and is woken for each costs more than all its tasks.
-pub(crate) const YIELDS_AFTER_LONG_RUN: u32 = 20;
+pub(crate) const YIELDS_AFTER_LONG_RUN: u32 = patience(20);
 /// A yield that took this long says that other work wants the CPU.
 const LOADED_HOST_NS: u64 = 500_000;
 /// Idle episodes without yields after that.
@@ -32,11 +32,11 @@ struct Pauses {
     caller: u32,
 }
 
-/// Pauses that last as long as the constants above say; 0 on one CPU.
+/// Pauses that last as long as the constants above say; 0 on one CPU and where time does not pass.
 fn pauses() -> &'static Pauses {
     static PAUSES: OnceLock<Pauses> = OnceLock::new();
     PAUSES.get_or_init(|| {
-        if cpus::usable() == 1 {
+        if cpus::usable() == 1 || patience(1) == 0 {
             return Pauses {
                 worker: 0,
                 caller: 0,

@@ -11,6 +11,8 @@
 //!   loads the tail. All four are `SeqCst`, so either the submitter sees the bit cleared and sets
 //!   it, or the worker sees the claim and sets it back.
 
+use std::mem::MaybeUninit;
+
 use crossbeam_utils::CachePadded;
 
 use super::pick::LaneBits;
@@ -58,22 +60,22 @@ impl<T> LaneSet<T> {
         &self.lanes[lane]
     }
 
-    /// Appends what `seal` makes of the draft to a lane; see [`Ring::push_with`].
-    #[inline]
-    pub(crate) fn push_with<D>(
+    /// Takes the offered value into a lane; see [`Ring::push_from`].
+    #[inline(always)]
+    pub(crate) fn push_from(
         &self,
         lane: usize,
-        draft: D,
-        seal: impl FnOnce(D, u64) -> T,
-    ) -> Result<u64, Refusal<D>> {
-        let position = self.lanes[lane].ring.push_with(draft, seal)?;
+        offer: &mut Option<T>,
+        seal: impl FnOnce(&mut T, u64),
+    ) -> Result<(), Refusal> {
+        self.lanes[lane].ring.push_from(offer, seal)?;
         self.mark(lane);
-        Ok(position)
+        Ok(())
     }
 
-    /// Appends up to `count` items to a lane in one claim; see [`Ring::push_n`].
-    pub(crate) fn push_n(&self, lane: usize, count: usize, next: impl FnMut(u64) -> T) -> usize {
-        let pushed = self.lanes[lane].ring.push_n(count, next);
+    /// Appends up to `count` values to a lane in one claim; see [`Ring::push_n`].
+    pub(crate) fn push_n(&self, lane: usize, count: usize, make: impl FnMut(u64) -> T) -> usize {
+        let pushed = self.lanes[lane].ring.push_n(count, make);
         if pushed > 0 {
             self.mark(lane);
         }
@@ -98,25 +100,32 @@ impl<T> LaneSet<T> {
         self.occupied.load(Ordering::Relaxed)
     }
 
-    /// Takes up to `most` items of a lane, one of `sharers` shares when few are ready; lets waiting
-    /// submitters in. Returns how many.
+    /// Moves as many items of a lane as fit to the front of `into`, or one of `sharers` shares when few
+    /// are ready; lets waiting submitters in. Returns how many.
     #[inline]
-    pub(crate) fn pop(
+    pub(crate) fn pop_share(
         &self,
         lane: usize,
-        most: usize,
+        into: &mut [MaybeUninit<T>],
         sharers: usize,
-        take: impl FnMut(T),
     ) -> usize {
         let lane = &self.lanes[lane];
-        let taken = match most {
-            1 => usize::from(lane.ring.pop_one(take)),
-            _ => lane.ring.pop_share(most, sharers, take),
+        let taken = match into {
+            [place] => usize::from(lane.ring.pop_to(place)),
+            _ => lane.ring.pop_share(into, sharers),
         };
         if taken > 0 {
             lane.gate.freed(&lane.ring);
         }
         taken
+    }
+
+    /// Takes the oldest item of a lane; lets waiting submitters in.
+    pub(crate) fn pop(&self, lane: usize) -> Option<T> {
+        let lane = &self.lanes[lane];
+        let item = lane.ring.pop()?;
+        lane.gate.freed(&lane.ring);
+        Some(item)
     }
 
     /// Whether the head of any lane is published: what a spinning worker polls.

@@ -1,5 +1,8 @@
 //! Which lane a worker looks at next. Pure: no atomics, no clock.
 //!
+//! Only pulls with a choice count: where one lane alone holds something, it is served and nothing is
+//! passed over.
+//!
 //! The rule: the highest lane that holds something goes first, except that a lower lane which was
 //! passed over for its *gap* of pulls goes before it, once; among several such lanes the one that
 //! has been due for longest.

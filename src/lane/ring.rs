@@ -41,6 +41,7 @@
 )]
 
 use std::mem::MaybeUninit;
+use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
@@ -50,13 +51,13 @@ use crate::sync::{UnsafeCell, hint};
 /// Set in the tail once the ring is closed.
 const CLOSED: u64 = 1 << 63;
 
-/// Why a push was refused. The draft comes back.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal<D> {
+/// Why a push was refused. What was offered stays with the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
     /// Every slot holds a value.
-    Full(D),
+    Full,
     /// The ring accepts nothing more.
-    Closed(D),
+    Closed,
 }
 
 struct Slot<T> {
@@ -99,7 +100,10 @@ impl<'a, T> Slots<'a, T> {
     fn run(self, position: u64, most: usize) -> &'a [Slot<T>] {
         let index = (position & (self.capacity() - 1)) as usize;
         // SAFETY: as in `at`; the end is at most the length.
-        unsafe { self.0.get_unchecked(index..self.0.len().min(index + most)) }
+        unsafe {
+            self.0
+                .get_unchecked(index..index + most.min(self.0.len() - index))
+        }
     }
 }
 
@@ -113,26 +117,21 @@ fn count_while<T>(run: &[Slot<T>], position: u64, is: impl Fn(&Slot<T>, u64) -> 
 }
 
 impl<T> Slot<T> {
-    /// Fills the slot that this thread claimed for a push.
+    /// Publishes the slot that this thread claimed for a push and filled.
     #[inline(always)]
-    fn publish(&self, position: u64, value: T) {
-        // SAFETY: winning the claim gave this thread sole use of the slot for this lap; consumers
-        // look only after the sequence below changes.
-        self.value.with_mut(|cell| unsafe { (*cell).write(value) });
-        // ORDERING(slot-publish): Release makes the write above visible to the consumer's Acquire.
+    fn publish(&self, position: u64) {
+        // ORDERING(slot-publish): Release makes the value visible to the consumer's Acquire.
         self.sequence.store(position + 1, Ordering::Release);
     }
 
-    /// Empties the slot that this thread claimed for a pop. `take` must be short and must not panic;
-    /// it runs before the release, so that the value is moved once and not twice.
+    /// Moves the value out of the slot that this thread claimed for a pop.
     #[inline(always)]
-    fn release(&self, position: u64, capacity: u64, take: impl FnOnce(T)) {
-        // SAFETY: winning the claim of the head gave this thread sole use of the published value;
-        // producers look only after the sequence below changes.
-        take(
-            self.value
-                .with(|cell| unsafe { (*cell).assume_init_read() }),
-        );
+    fn release(&self, position: u64, capacity: u64, place: &mut MaybeUninit<T>) {
+        // SAFETY: winning the claim of the head gave this thread sole use of the published value, which
+        // it moves out once; producers look only after the sequence below changes.
+        self.value.with(|cell| unsafe {
+            ptr::copy_nonoverlapping((*cell).as_ptr(), place.as_mut_ptr(), 1);
+        });
         // ORDERING(slot-release): Release keeps the read above before the next lap's write.
         self.sequence.store(position + capacity, Ordering::Release);
     }
@@ -210,28 +209,24 @@ impl<T> Ring<T> {
         Slots(&self.slots)
     }
 
-    /// Appends a value and returns its position.
+    /// Takes the offered value and appends it; `seal` completes it once it lies in its slot. Returns
+    /// the position.
     ///
-    /// # Errors
-    /// Full or closed; the value comes back.
-    #[cfg(any(test, feature = "internals"))]
-    #[inline]
-    pub(crate) fn push(&self, value: T) -> Result<u64, Refusal<T>> {
-        self.push_with(value, |value, _| value)
-    }
-
-    /// Appends what `seal` makes of the draft and the claimed position; returns the position.
-    ///
+    /// The value is offered in place, and not given and handed back, so that it is moved once.
     /// `seal` runs between claim and publish: it must be short and must not panic.
     ///
     /// # Errors
-    /// Full or closed; the draft comes back.
-    #[inline]
-    pub(crate) fn push_with<D>(
+    /// Full or closed; the offer is untouched.
+    ///
+    /// # Panics
+    /// When nothing is offered.
+    #[inline(always)]
+    pub(crate) fn push_from(
         &self,
-        draft: D,
-        seal: impl FnOnce(D, u64) -> T,
-    ) -> Result<u64, Refusal<D>> {
+        offer: &mut Option<T>,
+        seal: impl FnOnce(&mut T, u64),
+    ) -> Result<u64, Refusal> {
+        let value: *mut T = offer.as_mut().expect("a value is offered");
         let slots = self.slots();
         let mut losses = 0;
         let mut retried = false;
@@ -243,17 +238,27 @@ impl<T> Ring<T> {
             let sequence = slot.sequence.load(Ordering::Acquire);
             if sequence == tail {
                 if self.claim_tail(tail, 1) {
-                    slot.publish(tail, seal(draft, tail));
+                    slot.value.with_mut(|cell| {
+                        // SAFETY: winning the claim gave this thread sole use of the slot for this
+                        // lap. The offer holds the value, which is moved out of it here, once: the
+                        // offer is overwritten without being dropped.
+                        unsafe {
+                            ptr::copy_nonoverlapping(value, (*cell).as_mut_ptr(), 1);
+                            ptr::write(offer, None);
+                            seal((*cell).assume_init_mut(), tail);
+                        }
+                    });
+                    slot.publish(tail);
                     return Ok(tail);
                 }
                 losses = back_off(losses);
             } else if tail & CLOSED != 0 {
-                return Err(Refusal::Closed(draft));
+                return Err(Refusal::Closed);
             } else if sequence < tail {
                 // A lap behind: still occupied, or a consumer has claimed it and is about to
                 // release it, which is worth one more look.
                 if retried || tail - self.taken() >= slots.capacity() {
-                    return Err(Refusal::Full(draft));
+                    return Err(Refusal::Full);
                 }
                 retried = true;
                 hint::spin_loop();
@@ -264,10 +269,10 @@ impl<T> Ring<T> {
     /// Appends up to `count` values in one claim and returns how many; 0 when full or closed. One claim
     /// ends where the slots do, so it may return fewer than there is room for: call again.
     ///
-    /// `next` is called once for each claimed position, in order, between claim and publish: it must
-    /// be short and must not panic.
+    /// `make` returns the value of each claimed position, in order. It runs between claim and publish:
+    /// it must be short and must not panic.
     #[inline]
-    pub(crate) fn push_n(&self, count: usize, mut next: impl FnMut(u64) -> T) -> usize {
+    pub(crate) fn push_n(&self, count: usize, mut make: impl FnMut(u64) -> T) -> usize {
         let slots = self.slots();
         let mut losses = 0;
         loop {
@@ -288,7 +293,10 @@ impl<T> Ring<T> {
             }
             if self.claim_tail(tail, free) {
                 for (slot, position) in run[..free].iter().zip(tail..) {
-                    slot.publish(position, next(position));
+                    // SAFETY: winning the claim gave this thread sole use of the slot for this lap.
+                    slot.value
+                        .with_mut(|cell| unsafe { (*cell).write(make(position)) });
+                    slot.publish(position);
                 }
                 return free;
             }
@@ -296,20 +304,19 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Takes the oldest value.
-    #[cfg(any(test, feature = "internals"))]
+    /// Takes the oldest value; `None` as [`Ring::pop_to`] returns `false`.
     #[inline]
     pub(crate) fn pop(&self) -> Option<T> {
-        let mut taken = None;
-        self.pop_one(|value| taken = Some(value));
-        taken
+        let mut place = MaybeUninit::uninit();
+        // SAFETY: `pop_to` has filled the place when it says so.
+        self.pop_to(&mut place)
+            .then(|| unsafe { place.assume_init() })
     }
 
-    /// Gives the oldest value to `take`, which must be short and must not panic. Returns whether
-    /// there was one; there is none to take when it is claimed but not yet published
-    /// ([`Ring::has_claims`] tells the two apart).
+    /// Moves the oldest value to `place`. Returns whether there was one; there is none to take when it
+    /// is claimed but not yet published ([`Ring::has_claims`] tells the two apart).
     #[inline]
-    pub(crate) fn pop_one(&self, take: impl FnOnce(T)) -> bool {
+    pub(crate) fn pop_to(&self, place: &mut MaybeUninit<T>) -> bool {
         let slots = self.slots();
         let mut losses = 0;
         loop {
@@ -320,7 +327,7 @@ impl<T> Ring<T> {
             let sequence = slot.sequence.load(Ordering::Acquire);
             if sequence == head + 1 {
                 if self.claim_head(head, 1) {
-                    slot.release(head, slots.capacity(), take);
+                    slot.release(head, slots.capacity(), place);
                     return true;
                 }
                 losses = back_off(losses);
@@ -332,32 +339,32 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Takes up to `most` of the oldest values in one claim and returns how many; one claim ends where
-    /// the slots do. When fewer are ready, takes one of `sharers` equal shares of them, so that one worker does not carry off what
-    /// several could run.
+    /// Moves as many of the oldest values as fit, in one claim, to the front of `into` and returns how
+    /// many. One claim ends where the slots do. When fewer are ready than fit, takes one of `sharers`
+    /// equal shares of them, so that one worker does not carry off what several could run.
     #[inline]
-    pub(crate) fn pop_share(&self, most: usize, sharers: usize, mut take: impl FnMut(T)) -> usize {
+    pub(crate) fn pop_share(&self, into: &mut [MaybeUninit<T>], sharers: usize) -> usize {
         let slots = self.slots();
         let mut losses = 0;
         loop {
             // Relaxed: a stale head shows in the slot's sequence or fails the claim.
             let head = self.head.load(Ordering::Relaxed);
-            let run = slots.run(head, most);
+            let run = slots.run(head, into.len());
             let mut ready = count_while(run, head, Slot::is_published);
             if ready == 0 {
                 // ORDERING(slot-publish): the load of `is_published` again, to tell empty from a
                 // stale head.
-                if most == 0 || slots.at(head).sequence.load(Ordering::Acquire) <= head {
+                if into.is_empty() || slots.at(head).sequence.load(Ordering::Acquire) <= head {
                     return 0;
                 }
                 continue;
             }
-            if ready < most {
+            if ready < into.len() {
                 ready = share(ready, sharers);
             }
             if self.claim_head(head, ready) {
-                for (slot, position) in run[..ready].iter().zip(head..) {
-                    slot.release(position, slots.capacity(), &mut take);
+                for ((slot, position), place) in run[..ready].iter().zip(head..).zip(into) {
+                    slot.release(position, slots.capacity(), place);
                 }
                 return ready;
             }
@@ -451,7 +458,7 @@ impl<T> Ring<T> {
 
 impl<T> Drop for Ring<T> {
     fn drop(&mut self) {
-        while self.pop_one(drop) {}
+        while self.pop().is_some() {}
     }
 }
 

@@ -188,11 +188,11 @@ where
         let mut tickets = self.entries.iter_mut().rev().filter(|entry| entry.is_ok());
         for task in self.chunk.drain(..) {
             let refusal = if closed {
-                Refusal::Closed(task)
+                Refusal::Closed
             } else {
-                Refusal::Full(task)
+                Refusal::Full
             };
-            let refused = self.pool.refuse(self.lane, refusal);
+            let refused = self.pool.refuse(self.lane, refusal, Some(task));
             *tickets
                 .next()
                 .expect("each task has its ticket among the entries") = Err(refused);

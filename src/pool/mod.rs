@@ -204,7 +204,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn starvation_bound(&self, priority: TaskPriority) -> u64 {
-        let lane = priority.lane(self.engine.lanes.len());
+        let lane = self.engine.lane_of(priority);
         self.engine
             .config
             .starvation_bound(lane, self.owner.longest_run())

@@ -251,7 +251,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         } = task;
         let lanes = self.engine.lanes.len();
         let lane = match address {
-            Address::Priority(priority) => priority.lane(lanes),
+            Address::Priority(priority) => self.engine.lane_of(priority),
             Address::Lane(lane) if lane < lanes => lane,
             Address::Lane(lane) => {
                 return Err(SubmitError::NoSuchLane {
@@ -298,17 +298,28 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
 
     #[inline]
     fn try_enter(&self, lane: usize, task: Task<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        self.engine
-            .submit(lane, task)
-            .map_err(|refusal| self.refuse(lane, refusal))
+        let mut offer = Some(task);
+        match self.engine.submit(lane, &mut offer) {
+            Ok(woke) => Ok(woke),
+            Err(refusal) => Err(self.refuse(lane, refusal, offer)),
+        }
     }
 
+    /// Counts a refusal and hands the request back.
     #[cold]
-    pub(super) fn refuse(&self, lane: usize, refusal: Refusal<Task<Q, R, E>>) -> SubmitError<Q> {
+    pub(super) fn refuse(
+        &self,
+        lane: usize,
+        refusal: Refusal,
+        offer: Option<Task<Q, R, E>>,
+    ) -> SubmitError<Q> {
         self.engine.front.refuse(lane);
+        let request = offer
+            .expect("a refused task stays with its submitter")
+            .request;
         match refusal {
-            Refusal::Full(task) => SubmitError::Full(task.request),
-            Refusal::Closed(task) => SubmitError::Closed(task.request),
+            Refusal::Full => SubmitError::Full(request),
+            Refusal::Closed => SubmitError::Closed(request),
         }
     }
 
@@ -317,20 +328,18 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     }
 
     async fn enter(&self, lane: usize, task: Task<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        let mut refused = match self.engine.submit(lane, task) {
+        let mut offer = Some(task);
+        let mut refusal = match self.engine.submit(lane, &mut offer) {
             Ok(woke) => return Ok(woke),
             Err(refusal) => refusal,
         };
         let mut turn = self.engine.turn(lane);
         loop {
-            let Refusal::Full(task) = refused else {
-                return Err(self.refuse(lane, refused));
-            };
-            if !self.may_wait(lane) {
-                return Err(self.refuse(lane, Refusal::Full(task)));
+            if refusal == Refusal::Closed || !self.may_wait(lane) {
+                return Err(self.refuse(lane, refusal, offer));
             }
             poll_fn(|context| turn.poll(context)).await;
-            refused = match self.engine.submit(lane, task) {
+            refusal = match self.engine.submit(lane, &mut offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);
@@ -347,9 +356,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         task: Task<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, task) {
+        let mut offer = Some(task);
+        match self.engine.submit(lane, &mut offer) {
             Ok(woke) => Ok(woke),
-            Err(refusal) => self.wait_to_enter(lane, refusal, deadline),
+            Err(refusal) => self.wait_to_enter(lane, refusal, offer, deadline),
         }
     }
 
@@ -358,33 +368,31 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     fn wait_to_enter(
         &self,
         lane: usize,
-        mut refused: Refusal<Task<Q, R, E>>,
+        mut refusal: Refusal,
+        mut offer: Option<Task<Q, R, E>>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
         let mut turn = self.engine.turn(lane);
         let mut tries = 0;
         loop {
-            let Refusal::Full(task) = refused else {
-                return Err(self.refuse(lane, refused));
-            };
-            if !self.may_wait(lane) {
-                return Err(self.refuse(lane, Refusal::Full(task)));
+            if refusal == Refusal::Closed || !self.may_wait(lane) {
+                return Err(self.refuse(lane, refusal, offer));
             }
             if self.is_nested() {
-                self.engine.front.refuse(lane);
-                return Err(SubmitError::Nested(task.request));
+                let full = self.refuse(lane, refusal, offer);
+                return Err(SubmitError::Nested(full.into_request()));
             }
             match tries {
                 0 => hint::pause(PAUSES),
                 1..=YIELDS => thread::yield_now(),
                 _ => {
                     if caller::wait(deadline, |context| turn.poll(context)).is_none() {
-                        return Err(self.refuse(lane, Refusal::Full(task)));
+                        return Err(self.refuse(lane, refusal, offer));
                     }
                 }
             }
             tries += 1;
-            refused = match self.engine.submit(lane, task) {
+            refusal = match self.engine.submit(lane, &mut offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);

@@ -3,6 +3,9 @@
 //! A model that cannot fail proves nothing. [`mutate`] weakens this whole layer for one run (orderings
 //! lost, fences removed, read-modify-writes torn), and the negative models show that each property
 //! breaks when it should. The engine's code is the same in both.
+//!
+//! What is dropped is checked too: an atomic or a cell that is freed while another thread's access
+//! to it is not over is a race, and [`take_live_cells`] counts what is never freed or freed twice.
 
 use std::cell::Cell;
 
@@ -15,8 +18,10 @@ pub(crate) enum Mutation {
     NoAcquire,
     /// The fence between the halves of a store-then-load edge vanishes.
     NoFence,
-    /// `swap`, `fetch_or`, `fetch_and`, `fetch_add` and `fetch_sub` become a load and a store.
+    /// Read-modify-writes become a load and a store.
     TornRmw,
+    /// A futex's waiter is never woken.
+    LostWake,
 }
 
 thread_local!(static MUTATION: Cell<Option<Mutation>> = const { Cell::new(None) });
@@ -130,6 +135,14 @@ pub(crate) mod atomic {
                     success: Ordering,
                     failure: Ordering,
                 ) -> Result<$value, $value> {
+                    if mutated(Mutation::TornRmw) {
+                        let before = self.0.load(Ordering::Acquire);
+                        if before != current {
+                            return Err(before);
+                        }
+                        self.0.store(new, Ordering::Release);
+                        return Ok(before);
+                    }
                     self.0
                         .compare_exchange(current, new, weakened(success), weakened_load(failure))
                 }
@@ -142,6 +155,15 @@ pub(crate) mod atomic {
                     failure: Ordering,
                 ) -> Result<$value, $value> {
                     self.compare_exchange(current, new, success, failure)
+                }
+            }
+
+            impl Drop for $name {
+                fn drop(&mut self) {
+                    // A write, to the model: every access must have happened before.
+                    if !std::thread::panicking() {
+                        self.0.with_mut(|_| ());
+                    }
                 }
             }
         };
@@ -161,25 +183,71 @@ pub(crate) mod hint {
     }
 }
 
+/// How often to try a thing that only gets likelier with time, which does not pass in a model.
+pub(crate) const fn patience(_times: u32) -> u32 {
+    0
+}
+
 pub(crate) mod thread {
-    pub(crate) use loom::thread::{Thread, current, park, yield_now};
+    pub(crate) use loom::thread::yield_now;
     // Models run the workers' loops on threads of loom's; the pool's own threads stay native.
     pub(crate) use std::thread::{Builder, JoinHandle};
 
     use std::sync::Arc;
     use std::task::{Wake, Waker};
 
-    struct Unparker(Thread);
+    use loom::sync::{Condvar, Mutex};
 
-    impl Wake for Unparker {
+    /// Where a thread parks. Loom's own `park` loses its token to any lock that its thread meets
+    /// in between.
+    struct Bed {
+        token: Mutex<bool>,
+        woken: Condvar,
+    }
+
+    loom::thread_local! {
+        static BED: Arc<Bed> = Arc::new(Bed {
+            token: Mutex::new(false),
+            woken: Condvar::new(),
+        });
+    }
+
+    impl Bed {
+        fn unpark(&self) {
+            *self.token.lock().expect("no model panics under this lock") = true;
+            self.woken.notify_one();
+        }
+    }
+
+    impl Wake for Bed {
         fn wake(self: Arc<Self>) {
-            self.0.unpark();
+            self.unpark();
+        }
+
+        fn wake_by_ref(self: &Arc<Self>) {
+            self.unpark();
+            // A thread that wakes itself waits for another to go on, and a model lets none go on
+            // beside one that spins.
+            yield_now();
         }
     }
 
     /// Calls `use_it` with a waker that unparks the calling thread.
     pub(crate) fn with_waker<R>(use_it: impl FnOnce(&Waker) -> R) -> R {
-        use_it(&Waker::from(Arc::new(Unparker(current()))))
+        use_it(&Waker::from(BED.with(Arc::clone)))
+    }
+
+    /// Blocks until the calling thread's waker was woken.
+    pub(crate) fn park() {
+        let bed = BED.with(Arc::clone);
+        let mut token = bed.token.lock().expect("no model panics under this lock");
+        while !*token {
+            token = bed
+                .woken
+                .wait(token)
+                .expect("no model panics under this lock");
+        }
+        *token = false;
     }
 
     /// Time does not pass in a model: a timed wait may end at any moment.
@@ -227,6 +295,9 @@ pub(crate) fn futex_wait(word: &atomic::AtomicU32, expected: u32) {
 
 /// Wakes the threads that wait on any word; those of other words find theirs unchanged and wait on.
 pub(crate) fn futex_wake_one(_word: &atomic::AtomicU32) {
+    if mutated(Mutation::LostWake) {
+        return;
+    }
     let _guard = FUTEX
         .lock
         .lock()
@@ -241,12 +312,25 @@ pub(crate) fn dekker_fence() {
     }
 }
 
+thread_local!(static LIVE_CELLS: Cell<isize> = const { Cell::new(0) });
+
+/// Cells made less cells dropped since the last call. Every model runs its threads on the one that
+/// asks, so at a model's end anything but 0 is a leak or a second drop.
+pub(crate) fn take_live_cells() -> isize {
+    LIVE_CELLS.take()
+}
+
+fn count_cells(change: isize) {
+    LIVE_CELLS.with(|cells| cells.set(cells.get() + change));
+}
+
 /// A cell whose accesses loom checks for races.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);
 
 impl<T> UnsafeCell<T> {
     pub(crate) fn new(value: T) -> Self {
+        count_cells(1);
         Self(loom::cell::UnsafeCell::new(value))
     }
 
@@ -256,6 +340,16 @@ impl<T> UnsafeCell<T> {
 
     pub(crate) fn with_mut<R>(&self, write: impl FnOnce(*mut T) -> R) -> R {
         self.0.with_mut(write)
+    }
+}
+
+impl<T> Drop for UnsafeCell<T> {
+    fn drop(&mut self) {
+        count_cells(-1);
+        // A write, to the model: every access must have happened before.
+        if !std::thread::panicking() {
+            self.0.with_mut(|_| ());
+        }
     }
 }
 

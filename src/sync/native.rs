@@ -15,6 +15,11 @@ pub(crate) mod hint {
     }
 }
 
+/// How often to try a thing that only gets likelier with time: as often as asked. Never, in a model.
+pub(crate) const fn patience(times: u32) -> u32 {
+    times
+}
+
 pub(crate) mod thread {
     pub(crate) use std::thread::{
         Builder, JoinHandle, Thread, current, park, park_timeout, yield_now,

@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::hand::Drawn;
 use super::shift::Shift;
 use crate::engine::Engine;
 use crate::idle::Announced;
@@ -22,11 +21,11 @@ pub(crate) async fn work<Q, S>(
     Q: Send + 'static,
     S: AsyncService<Q>,
 {
-    while let Some(drawn) = next(&mut shift).await {
-        let Some(request) = shift.begin(drawn) else {
+    while let Some(lane) = next(&mut shift).await {
+        let Some(request) = shift.begin(lane) else {
             continue;
         };
-        let context = *shift.context(drawn);
+        let context = *shift.context();
         let result = guarded(|| service.call(&mut state, request, &context)).await;
         match result {
             Ok(result) => shift.finish(result),
@@ -76,7 +75,7 @@ async fn guarded<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, Strin
 }
 
 /// The next task, after any amount of sleep; `None` when the pool is closed and empty.
-async fn next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> Option<Drawn> {
+async fn next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> Option<usize> {
     loop {
         if let Some(found) = shift.next() {
             return Some(found);

@@ -1,8 +1,17 @@
 //! The few tasks that one worker took from one lane in one claim.
 //!
-//! A task is moved once from its lane into the hand and once more, its request alone, to the service;
-//! its papers stay where they are until the outcome is known.
+//! A task is moved once from its lane into the hand, and its request once more, to the service; its
+//! *papers* (context, stamp, promise) stay where they are until the outcome is known. A place holds,
+//! in this order: nothing, a whole task, its papers alone, nothing.
+#![expect(
+    unsafe_code,
+    reason = "a task leaves its place in two parts, and no place is moved twice"
+)]
 
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use crate::lane::LaneSet;
 use crate::reply::Promise;
 use crate::task::{Answer, Papers, Task};
 
@@ -11,103 +20,179 @@ pub(crate) const LONGEST_RUN: usize = 16;
 
 /// Tasks of one lane, oldest first, and in front of them at times one of a higher lane that has
 /// overtaken them.
+///
+/// The places `next..end` hold whole tasks; the place `next - 1` holds papers while `open` is set;
+/// the others hold nothing.
 pub(super) struct Hand<Q, R, E> {
-    requests: [Option<Q>; LONGEST_RUN],
-    papers: [Papers<R, E>; LONGEST_RUN],
+    places: [MaybeUninit<Task<Q, R, E>>; LONGEST_RUN],
     lane: usize,
     next: usize,
     end: usize,
-}
-
-/// A task that was drawn from the hand; its papers lie there still.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Drawn {
-    pub(super) lane: usize,
-    place: usize,
+    open: bool,
 }
 
 impl<Q, R, E> Hand<Q, R, E> {
     pub(super) fn new() -> Self {
+        let places = [const { MaybeUninit::uninit() }; LONGEST_RUN];
         Self {
-            requests: [const { None }; LONGEST_RUN],
-            papers: std::array::from_fn(|_| Papers::default()),
+            places,
             lane: 0,
             next: 0,
             end: 0,
+            open: false,
         }
     }
 
-    #[inline]
+    /// Whether no whole task is left.
+    #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
         self.next == self.end
     }
 
     /// The lane of the tasks. Meaningful while the hand is not empty.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lane(&self) -> usize {
         self.lane
     }
 
-    /// Starts over with tasks of `lane`.
+    /// Claims up to `most` tasks of a lane for an empty hand, or one of `sharers` shares of what is
+    /// there. Returns how many.
+    ///
+    /// # Panics
+    /// When something is left of the last claim, or `most` is more than [`LONGEST_RUN`].
     #[inline]
-    pub(super) fn begin(&mut self, lane: usize) {
-        debug_assert!(self.is_empty(), "a hand is played before the next is dealt");
+    pub(super) fn claim(
+        &mut self,
+        lanes: &LaneSet<Task<Q, R, E>>,
+        lane: usize,
+        most: usize,
+        sharers: usize,
+    ) -> usize {
+        assert!(
+            self.is_empty() && !self.open,
+            "a hand is played before the next is dealt"
+        );
         self.lane = lane;
         self.next = 0;
-        self.end = 0;
+        self.end = lanes.pop_share(lane, &mut self.places[..most], sharers);
+        self.end
     }
 
-    /// Appends a task. At most [`LONGEST_RUN`] fit since [`Hand::begin`].
-    #[inline]
-    pub(super) fn push(&mut self, task: Task<Q, R, E>) {
-        self.lay(self.end, task);
-        self.end += 1;
-    }
-
-    /// Draws the oldest task of a hand that is not empty.
-    #[inline]
-    pub(super) fn draw(&mut self) -> Drawn {
-        debug_assert!(
-            !self.is_empty(),
-            "only a hand that holds something is drawn from"
+    /// Claims a task of another lane and lays it down in front of the others, where one of them has been
+    /// played. Returns whether there was one.
+    ///
+    /// # Panics
+    /// When none has been played.
+    pub(super) fn overtake(&mut self, lanes: &LaneSet<Task<Q, R, E>>, lane: usize) -> bool {
+        assert!(
+            self.next > 0 && !self.open,
+            "a task overtakes between two others"
         );
-        let place = self.next;
+        let front = self.next - 1;
+        let taken = lanes.pop_share(lane, &mut self.places[front..self.next], 1) > 0;
+        self.next -= usize::from(taken);
+        taken
+    }
+
+    /// Takes the request of the first task and opens its papers.
+    ///
+    /// # Panics
+    /// When the hand is empty or papers are open.
+    #[inline(always)]
+    pub(super) fn draw(&mut self) -> Q {
+        assert!(
+            self.next < self.end && !self.open,
+            "one task is played at a time"
+        );
+        let task = self.places[self.next].as_ptr();
         self.next += 1;
-        Drawn {
-            lane: self.lane,
-            place,
+        self.open = true;
+        // SAFETY: the place was among `next..end`, so it held a whole task; from here on it counts as
+        // holding papers alone.
+        unsafe { ptr::read(&raw const (*task).request) }
+    }
+
+    /// The open papers.
+    #[inline(always)]
+    pub(super) fn papers(&self) -> Option<&Papers<R, E>> {
+        // SAFETY: while `open` is set the place before `next` holds papers.
+        self.open
+            .then(|| unsafe { &(*self.places[self.next - 1].as_ptr()).papers })
+    }
+
+    /// Closes the open papers and takes their promise.
+    #[inline(always)]
+    pub(super) fn close(&mut self) -> Option<Promise<Answer<R, E>>> {
+        if !std::mem::take(&mut self.open) {
+            return None;
+        }
+        let task = self.places[self.next - 1].as_ptr();
+        // SAFETY: `open` was set, so the place held papers, of which nothing but the promise needs to be
+        // dropped; from here on it counts as empty.
+        Some(unsafe { ptr::read(&raw const (*task).papers.promise) })
+    }
+}
+
+impl<Q, R, E> Drop for Hand<Q, R, E> {
+    fn drop(&mut self) {
+        self.close();
+        while !self.is_empty() {
+            drop(self.draw());
+            self.close();
         }
     }
+}
 
-    /// Lays down a task of a higher lane and draws it. The place before the next task is vacant: the
-    /// task that lay there was drawn and has its outcome.
-    pub(super) fn overtake(&mut self, lane: usize, task: Task<Q, R, E>) -> Drawn {
-        let place = self.next - 1;
-        self.lay(place, task);
-        Drawn { lane, place }
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    type Token = Arc<()>;
+
+    fn lanes(lane: usize, tokens: &[Token]) -> LaneSet<Task<Token, (), ()>> {
+        let lanes = LaneSet::new([LONGEST_RUN, LONGEST_RUN]);
+        for token in tokens {
+            let papers = Papers::default();
+            let mut offer = Some(Task {
+                request: Arc::clone(token),
+                papers,
+            });
+            lanes
+                .push_from(lane, &mut offer, |_, _| ())
+                .expect("the lane has room");
+        }
+        lanes
     }
 
-    #[inline]
-    fn lay(&mut self, place: usize, task: Task<Q, R, E>) {
-        self.requests[place] = Some(task.request);
-        self.papers[place] = task.papers;
+    #[test]
+    fn tasks_are_drawn_in_order_and_overtaken_between_two() {
+        let tokens: Vec<Token> = (0..3).map(|_| Arc::new(())).collect();
+        let mut hand = Hand::new();
+        assert_eq!(hand.claim(&lanes(0, &tokens[..2]), 0, LONGEST_RUN, 1), 2);
+        assert!(Arc::ptr_eq(&hand.draw(), &tokens[0]));
+        assert!(hand.papers().is_some());
+        assert!(hand.close().is_some() && hand.close().is_none());
+        let above = lanes(1, &tokens[2..]);
+        assert!(hand.overtake(&above, 1));
+        assert!(Arc::ptr_eq(&hand.draw(), &tokens[2]));
+        hand.close();
+        assert!(!hand.overtake(&above, 1), "there was one only");
+        assert!(Arc::ptr_eq(&hand.draw(), &tokens[1]));
+        assert!(hand.is_empty());
     }
 
-    /// Takes the request of a drawn task.
-    #[inline]
-    pub(super) fn request(&mut self, drawn: Drawn) -> Option<Q> {
-        self.requests[drawn.place].take()
-    }
-
-    /// The papers of a drawn task.
-    #[inline]
-    pub(super) fn papers(&self, drawn: Drawn) -> &Papers<R, E> {
-        &self.papers[drawn.place]
-    }
-
-    /// Takes the promise of a drawn task.
-    #[inline]
-    pub(super) fn promise(&mut self, drawn: Drawn) -> Promise<Answer<R, E>> {
-        std::mem::take(&mut self.papers[drawn.place].promise)
+    #[test]
+    fn whatever_is_left_is_dropped_once() {
+        let token = Token::new(());
+        let all = vec![Arc::clone(&token); LONGEST_RUN];
+        let mut hand = Hand::new();
+        hand.claim(&lanes(0, &all), 0, LONGEST_RUN, 1);
+        drop(all);
+        drop(hand.draw());
+        assert_eq!(Arc::strong_count(&token), LONGEST_RUN);
+        drop(hand);
+        assert_eq!(Arc::strong_count(&token), 1);
     }
 }

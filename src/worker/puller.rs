@@ -1,9 +1,9 @@
 //! The pull loop of both kinds of workers: whose turn is it, claim, draw one by one.
 
-use super::hand::{Drawn, Hand, LONGEST_RUN};
+use super::hand::{Hand, LONGEST_RUN};
 use super::run_length::RunLength;
 use crate::engine::Engine;
-use crate::lane::pick::{self, Turns};
+use crate::lane::pick::{self, LaneBits, Turns};
 use crate::stats::WorkerBlock;
 
 /// One worker's way of taking tasks.
@@ -26,72 +26,80 @@ impl Puller {
         }
     }
 
-    /// Draws the next task; `None` when no lane has one to give.
-    #[inline]
+    /// Brings the next task to the front of the hand and says which lane it is from; `None` when no
+    /// lane has one to give.
+    #[inline(always)]
     pub(super) fn next<Q, R, E>(
         &mut self,
         engine: &Engine<Q, R, E>,
         block: &WorkerBlock,
         hand: &mut Hand<Q, R, E>,
-    ) -> Option<Drawn> {
-        let mut occupied = engine.lanes.occupied();
+    ) -> Option<usize> {
+        let occupied = engine.lanes.occupied();
+        // Where no lane but the hand's holds something nothing is passed over, and the pull does not
+        // count.
+        if !hand.is_empty() && occupied & !(1 << hand.lane()) == 0 {
+            return Some(hand.lane());
+        }
+        self.pull(engine, block, hand, occupied)
+    }
+
+    /// The rest of [`Puller::next`]: there may be a choice, or there is nothing in the hand.
+    #[inline(never)]
+    fn pull<Q, R, E>(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        block: &WorkerBlock,
+        hand: &mut Hand<Q, R, E>,
+        mut occupied: LaneBits,
+    ) -> Option<usize> {
         if hand.is_empty() {
             self.length.done(|| engine.clock.now_ns());
         } else {
             occupied |= 1 << hand.lane();
         }
-        if let Some(lane) = self.turns.pull(occupied) {
+        let counts = occupied & occupied.wrapping_sub(1) != 0;
+        if counts && let Some(lane) = self.turns.pull(occupied) {
             self.turns.served(lane);
             // One only: what is above has waited long enough after that.
-            let drawn = self.take(engine, block, hand, lane, 1);
-            if drawn.is_some() {
-                return drawn;
+            if self.bring(engine, block, hand, lane, 1) {
+                return Some(lane);
             }
         }
         let longest = self.length.get();
-        let mut left = occupied;
-        while let Some(lane) = pick::highest(left) {
-            left &= !(1 << lane);
-            let drawn = self.take(engine, block, hand, lane, longest);
-            if drawn.is_some() {
+        while let Some(lane) = pick::highest(occupied) {
+            occupied &= !(1 << lane);
+            if self.bring(engine, block, hand, lane, longest) {
                 self.turns.served(lane);
-                return drawn;
+                return Some(lane);
             }
         }
         None
     }
 
+    /// Sees to it that a task of this lane is at the front of the hand. Returns whether it is.
     #[inline]
-    fn take<Q, R, E>(
+    fn bring<Q, R, E>(
         &mut self,
         engine: &Engine<Q, R, E>,
         block: &WorkerBlock,
         hand: &mut Hand<Q, R, E>,
         lane: usize,
         most: usize,
-    ) -> Option<Drawn> {
-        if hand.is_empty() {
-            hand.begin(lane);
-            let taken = engine
-                .lanes
-                .pop(lane, most, engine.blocks.len(), |task| hand.push(task));
-            if taken == 0 {
-                return None;
-            }
-            block.claim(lane, taken);
-            self.length.claimed(taken, || engine.clock.now_ns());
-            return Some(hand.draw());
+    ) -> bool {
+        let taken = if hand.is_empty() {
+            hand.claim(&engine.lanes, lane, most, engine.blocks.len())
+        } else if lane == hand.lane() {
+            return true;
+        } else {
+            usize::from(hand.overtake(&engine.lanes, lane))
+        };
+        if taken == 0 {
+            return false;
         }
-        if lane == hand.lane() {
-            return Some(hand.draw());
-        }
-        let mut single = None;
-        engine.lanes.pop(lane, 1, 1, |task| single = Some(task));
-        single.map(|task| {
-            block.claim(lane, 1);
-            self.length.claimed(1, || engine.clock.now_ns());
-            hand.overtake(lane, task)
-        })
+        block.claim(lane, taken);
+        self.length.claimed(taken, || engine.clock.now_ns());
+        true
     }
 
     /// Whether runs are as long as they may be.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::hand::{Drawn, Hand};
+use super::hand::Hand;
 use super::puller::Puller;
 use crate::engine::Engine;
 use crate::error::ProcessingError;
@@ -19,21 +19,16 @@ pub(crate) struct Shift<Q, R, E> {
     block: Arc<WorkerBlock>,
     puller: Puller,
     hand: Hand<Q, R, E>,
-    current: Option<Current>,
+    /// The lane of the task that runs now.
+    lane: usize,
+    /// When it was started; 0 if it is not timed.
+    start_ns: u64,
     /// When the worker ran out of tasks, on the pool's clock; 0 while it has some.
     idle_since_ns: u64,
     /// Whether this idle spell was longer than a spin.
     idle_for_long: bool,
     /// Why the worker ends, if it was not the pool's wish.
     pub(super) reason: Option<String>,
-}
-
-/// The task in the service's hands.
-#[derive(Clone, Copy)]
-struct Current {
-    drawn: Drawn,
-    /// When it was started; 0 if it is not timed.
-    start_ns: u64,
 }
 
 impl<Q, R, E> Shift<Q, R, E> {
@@ -46,16 +41,18 @@ impl<Q, R, E> Shift<Q, R, E> {
             worker,
             block,
             hand: Hand::new(),
-            current: None,
+            lane: 0,
+            start_ns: 0,
             idle_since_ns: 0,
             idle_for_long: false,
             reason: None,
         }
     }
 
-    /// Draws the next task; `None` when no lane has one to give.
-    #[inline]
-    pub(super) fn next(&mut self) -> Option<Drawn> {
+    /// Brings the next task to the worker's hand and says which lane it is from; `None` when no lane
+    /// has one to give.
+    #[inline(always)]
+    pub(super) fn next(&mut self) -> Option<usize> {
         self.puller.next(&self.engine, &self.block, &mut self.hand)
     }
 
@@ -69,34 +66,38 @@ impl<Q, R, E> Shift<Q, R, E> {
         self.puller.runs_are_longest()
     }
 
-    /// Starts a task: gives out its request, or settles it if it must not be started.
-    #[inline]
-    pub(super) fn begin(&mut self, drawn: Drawn) -> Option<Q> {
-        let papers = self.hand.papers(drawn);
+    /// Starts the task that [`Shift::next`] has brought: gives out its request, or settles it if it
+    /// must not be started.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, lane: usize) -> Option<Q> {
+        let request = self.hand.draw();
+        self.lane = lane;
+        let papers = self.hand.papers()?;
         if !papers.promise.is_wanted() {
-            self.settle_unstarted(drawn, Outcome::Cancelled);
+            self.settle_unstarted(request, Outcome::Cancelled);
             return None;
         }
         if papers.context.expired(|| self.engine.clock.now()) {
-            self.settle_unstarted(drawn, Outcome::Expired);
+            self.settle_unstarted(request, Outcome::Expired);
             return None;
         }
-        self.block.start_task(drawn.lane, &papers.context);
-        let start_ns = if papers.stamp_ns != 0 || self.idle_for_long {
-            let stamp_ns = papers.stamp_ns;
-            self.clock_in(drawn.lane, stamp_ns)
-        } else {
-            self.idle_since_ns = 0;
-            0
-        };
-        self.current = Some(Current { drawn, start_ns });
-        self.hand.request(drawn)
+        self.block.start_task(lane, &papers.context);
+        let stamp_ns = papers.stamp_ns;
+        if stamp_ns != 0 || self.idle_for_long {
+            self.start_ns = self.clock_in(lane, stamp_ns);
+        }
+        self.idle_since_ns = 0;
+        Some(request)
     }
 
-    /// The context of a task that was begun.
-    #[inline]
-    pub(super) fn context(&self, drawn: Drawn) -> &TaskContext {
-        &self.hand.papers(drawn).context
+    /// The context of the task that was begun.
+    #[inline(always)]
+    pub(super) fn context(&self) -> &TaskContext {
+        &self
+            .hand
+            .papers()
+            .expect("a task has its papers until it is settled")
+            .context
     }
 
     /// Times the start of a task of the sample, and the end of an idle spell. Returns the start, or 0
@@ -145,51 +146,51 @@ impl<Q, R, E> Shift<Q, R, E> {
         self.settle(Outcome::Panicked, Err(ProcessingError::Panicked(message)));
     }
 
-    /// Answers and counts the task in hand, if there is one.
-    #[inline]
+    /// Answers and counts the task that runs, if one does.
+    #[inline(always)]
     fn settle(&mut self, outcome: Outcome, answer: Answer<R, E>) {
-        let Some(Current { drawn, start_ns }) = self.current.take() else {
+        let Some(promise) = self.hand.close() else {
             return;
         };
-        let lane = drawn.lane;
         self.block.end_task();
-        if start_ns != 0 {
-            self.clock_out(lane, start_ns, outcome);
+        if self.start_ns != 0 {
+            self.clock_out(outcome);
         }
         // Counted before it is answered: who has an answer finds it in the statistics.
-        self.block.settle(lane, outcome);
-        let promise = self.hand.promise(drawn);
+        self.block.settle(self.lane, outcome);
         if promise.complete(answer) == Delivery::TooLate {
-            self.block.recount(lane, outcome, Outcome::Abandoned);
+            self.block.recount(self.lane, outcome, Outcome::Abandoned);
         }
     }
 
     #[cold]
-    fn clock_out(&mut self, lane: usize, start_ns: u64, outcome: Outcome) {
+    fn clock_out(&mut self, outcome: Outcome) {
+        let (lane, start_ns) = (self.lane, std::mem::take(&mut self.start_ns));
         let run_ns = self.engine.clock.now_ns().saturating_sub(start_ns);
         self.block.record_run(lane, run_ns);
         if let Some(watch) = &self.engine.watch {
-            watch.tell(|monitor| {
-                monitor.on_finished(lane, Duration::from_nanos(run_ns), outcome);
-            });
+            let run = Duration::from_nanos(run_ns);
+            watch.tell(|monitor| monitor.on_finished(lane, run, outcome));
         }
     }
 
-    /// Answers and counts a task that is not started.
+    /// Answers and counts the task that was drawn and is not started.
     #[cold]
-    fn settle_unstarted(&mut self, drawn: Drawn, outcome: Outcome) {
-        let lane = drawn.lane;
-        self.block.settle(lane, outcome);
-        let promise = self.hand.promise(drawn);
+    fn settle_unstarted(&mut self, request: Q, outcome: Outcome) {
+        let Some(promise) = self.hand.close() else {
+            return;
+        };
+        self.block.settle(self.lane, outcome);
         if outcome == Outcome::Expired {
             let _: Delivery = promise.complete(Err(ProcessingError::Expired));
         } else {
             drop(promise);
         }
         if let Some(watch) = &self.engine.watch {
+            let lane = self.lane;
             watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
         }
-        drop(self.hand.request(drawn));
+        drop(request);
     }
 
     /// The worker has run out of tasks.
@@ -209,8 +210,9 @@ impl<Q, R, E> Drop for Shift<Q, R, E> {
     fn drop(&mut self) {
         self.settle(Outcome::Abandoned, Err(ProcessingError::Abandoned));
         while !self.hand.is_empty() {
-            let drawn = self.hand.draw();
-            self.settle_unstarted(drawn, Outcome::Abandoned);
+            self.lane = self.hand.lane();
+            let request = self.hand.draw();
+            self.settle_unstarted(request, Outcome::Abandoned);
         }
         self.engine.worker_ends(self.worker, self.reason.take());
     }

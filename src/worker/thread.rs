@@ -3,7 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::hand::Drawn;
 use super::shift::Shift;
 use crate::cpus;
 use crate::idle::Search;
@@ -20,14 +19,7 @@ pub(crate) fn work<Q, S: Service<Q>>(
 ) {
     let mut searcher = Searcher::default();
     loop {
-        let serving = || {
-            while let Some(drawn) = shift.next().or_else(|| searcher.find(&mut shift)) {
-                if let Some(request) = shift.begin(drawn) {
-                    let result = service.call(&mut state, request, shift.context(drawn));
-                    shift.finish(result);
-                }
-            }
-        };
+        let serving = || serve(service, &mut state, &mut shift, &mut searcher);
         // Unwind safety: after a panic the state is made anew, and what the shift and the searcher
         // hold is valid between any two of their steps.
         let Err(panic) = catch_unwind(AssertUnwindSafe(serving)) else {
@@ -45,6 +37,22 @@ pub(crate) fn work<Q, S: Service<Q>>(
         }
     }
     panics::discard(state);
+}
+
+/// Works until the pool is closed and empty. A panic of the service leaves its task in hand.
+#[inline]
+pub(crate) fn serve<Q, S: Service<Q>>(
+    service: &S,
+    state: &mut S::State,
+    shift: &mut Shift<Q, S::Response, S::Error>,
+    searcher: &mut Searcher,
+) {
+    while let Some(lane) = shift.next().or_else(|| searcher.find(shift)) {
+        if let Some(request) = shift.begin(lane) {
+            let result = service.call(state, request, shift.context());
+            shift.finish(result);
+        }
+    }
 }
 
 /// Replaces the state after a panic.
@@ -76,7 +84,7 @@ impl Searcher {
     ///
     /// # Blocking
     /// Until there is a task or the pool closes.
-    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<Drawn> {
+    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<usize> {
         shift.went_idle();
         let engine = Arc::clone(&shift.engine);
         let mut search = engine.roster.begin_search(shift.worker);
@@ -91,7 +99,7 @@ impl Searcher {
     }
 
     /// Polls the lanes: with pauses if nobody else does, then between yields.
-    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<Drawn> {
+    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<usize> {
         let engine = Arc::clone(&shift.engine);
         if engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
@@ -119,7 +127,7 @@ impl Searcher {
 }
 
 /// Announces, looks once more, and sleeps unless something stirs. Searching again afterwards.
-fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, Option<Drawn>) {
+fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, Option<usize>) {
     let engine = Arc::clone(&shift.engine);
     engine.lanes.refresh_hint();
     let announced = engine.roster.announce(search);

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
-use lanepool::{ProcessingTask, ResultStream, StreamItem};
-use lanepool_bench::{Result, alloc::Phase};
+use lanepool::{ProcessingTask, StreamItem};
+use lanepool_bench::Result;
 
 use super::{Bed, expect_double, ways::WINDOW};
 use crate::work::sum_below;
@@ -12,7 +12,7 @@ use crate::work::sum_below;
 const BATCH: u64 = 100;
 
 pub(super) fn execute_batch(bed: &Bed, tasks: u64) -> Result<u64> {
-    let allocations = bed.steady_async(tasks, |tasks| async move {
+    let allocations = bed.steady_async(tasks, async |tasks| {
         for first in (0..tasks).step_by(BATCH as usize) {
             let numbers = first..tasks.min(first + BATCH);
             let replies = bed.pool.execute_batch(numbers.clone()).await;
@@ -50,31 +50,22 @@ fn check_batch<E: std::fmt::Display>(
 
 /// The stream is made before the count begins: a stream lives as long as its caller likes.
 pub(super) fn stream(bed: &Bed, tasks: u64) -> Result<u64> {
-    bed.runtime.block_on(async {
-        let mut stream = bed.pool.stream(WINDOW as usize);
-        stream_lap(&mut stream, tasks).await?;
-        let phase = Phase::start()?;
-        stream_lap(&mut stream, tasks).await?;
-        Ok(phase.stop().allocations)
+    let mut stream = bed.pool.stream(WINDOW as usize);
+    bed.steady_async(tasks, async |tasks| {
+        let (mut next, mut sum) = (0, 0);
+        loop {
+            while stream.has_room() && next < tasks {
+                let task = ProcessingTask::new(next).message_id(next);
+                let submitted = stream.submit(task).await;
+                submitted.map_err(|error| error.to_string())?;
+                next += 1;
+            }
+            match stream.next().await {
+                Some(item) => sum += check_item(&item)?,
+                None => return expect_all(sum, tasks),
+            }
+        }
     })
-}
-
-async fn stream_lap(stream: &mut ResultStream<u64, u64, Infallible>, tasks: u64) -> Result<()> {
-    let (mut next, mut sum) = (0, 0);
-    loop {
-        while stream.has_room() && next < tasks {
-            let task = ProcessingTask::new(next).message_id(next);
-            stream
-                .submit(task)
-                .await
-                .map_err(|error| error.to_string())?;
-            next += 1;
-        }
-        match stream.next().await {
-            Some(item) => sum += check_item(&item)?,
-            None => return expect_all(sum, tasks),
-        }
-    }
 }
 
 pub(super) fn stream_blocking(bed: &Bed, tasks: u64) -> Result<u64> {

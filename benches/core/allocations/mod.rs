@@ -1,8 +1,8 @@
 //! Heap allocations of a task, for each way in, on thread workers and on async workers.
 //!
 //! Every thread's allocations count, the workers' included. A way runs for a while first, so that whatever
-//! grows to the size of the load has grown; what is counted then is the steady state. Requests are 8 bytes,
-//! replies too. What belongs to the caller by the interface does not count: a batch call returns its results
+//! grows to the size of the load has grown; what is counted then, as the median of several laps, is the
+//! steady state. Requests are 8 bytes, replies too. What belongs to the caller by the interface does not count: a batch call returns its results
 //! in one `Vec`, and that one allocation for a call is taken off.
 //!
 //! [`ways`] lists the ways in and runs those for one task, [`many`] those for many; this file has the pool that they run on and the check of its
@@ -13,7 +13,6 @@ mod ways;
 
 use std::{
     convert::Infallible,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,12 +29,21 @@ use tokio::runtime::Runtime;
 
 use crate::work::{PATIENCE, check_report};
 
+/// Counted laps. Their median is the figure: an allocation for every task, or for every so many, is in all of
+/// them; what a worker allocates once, when it first meets a lane, is in one.
+const LAPS: usize = 9;
+
+fn median(mut laps: [u64; LAPS]) -> u64 {
+    laps.sort_unstable();
+    laps[LAPS / 2]
+}
+
 /// The capacity of every lane where a way is to find its lane full.
 const SHORT_LANE: usize = 16;
 
 pub(crate) fn measure(report: &mut Report) {
     // A multiple of every number of clients.
-    let tasks = report.choose(204_800, 20_480);
+    let tasks = report.choose(102_400, 10_240);
     for workers in [Workers::Threads, Workers::Tasks] {
         for way in ways::WAYS {
             let name = format!(
@@ -123,26 +131,34 @@ impl Bed {
         })
     }
 
-    /// Runs `body` once to warm up and once counted, `tasks` tasks long each, and returns how many allocations
-    /// the second run made.
+    /// Runs `body` once to warm up and then lap by lap, `tasks` tasks long each, and returns the median of the
+    /// laps' allocations.
     fn steady(&self, tasks: u64, mut body: impl FnMut(u64) -> Result<()>) -> Result<u64> {
         body(tasks)?;
-        let phase = Phase::start()?;
-        body(tasks)?;
-        Ok(phase.stop().allocations)
+        let mut laps = [0; LAPS];
+        for lap in &mut laps {
+            let phase = Phase::start()?;
+            body(tasks)?;
+            *lap = phase.stop().allocations;
+        }
+        Ok(median(laps))
     }
 
     /// As [`Bed::steady`], on the runtime. The runtime is entered once, outside what is counted.
-    fn steady_async<F: Future<Output = Result<()>>>(
+    fn steady_async(
         &self,
         tasks: u64,
-        mut body: impl FnMut(u64) -> F,
+        mut body: impl AsyncFnMut(u64) -> Result<()>,
     ) -> Result<u64> {
         self.runtime.block_on(async {
             body(tasks).await?;
-            let phase = Phase::start()?;
-            body(tasks).await?;
-            Ok(phase.stop().allocations)
+            let mut laps = [0; LAPS];
+            for lap in &mut laps {
+                let phase = Phase::start()?;
+                body(tasks).await?;
+                *lap = phase.stop().allocations;
+            }
+            Ok(median(laps))
         })
     }
 

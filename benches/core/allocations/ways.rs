@@ -4,9 +4,9 @@ use std::{sync::Arc, thread};
 
 use lanepool::{SubmitError, TaskContext, TaskPriority};
 use lanepool_bench::{Result, alloc::Phase};
-use tokio::sync::{Barrier, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::{Bed, expect_double, many};
+use super::{Bed, LAPS, expect_double, many, median};
 use crate::work::PATIENCE;
 
 /// One way in.
@@ -14,8 +14,8 @@ pub(super) struct Way {
     pub(super) name: &'static str,
     /// Whether to give the pool lanes so short that the caller finds them full all the time.
     pub(super) short_lanes: bool,
-    /// Runs this many tasks twice and returns how many allocations the second time made, less those that
-    /// belong to the caller.
+    /// Runs laps of this many tasks and returns how many allocations a lap makes, less those that belong to
+    /// the caller.
     pub(super) run: fn(&Bed, u64) -> Result<u64>,
 }
 
@@ -76,7 +76,7 @@ const PRIORITY: TaskPriority = TaskPriority::Normal;
 pub(super) const WINDOW: u64 = 64;
 
 fn execute(bed: &Bed, tasks: u64) -> Result<u64> {
-    bed.steady_async(tasks, |tasks| async move {
+    bed.steady_async(tasks, async |tasks| {
         for number in 0..tasks {
             expect_double(
                 number,
@@ -89,49 +89,44 @@ fn execute(bed: &Bed, tasks: u64) -> Result<u64> {
     })
 }
 
-/// Clients on the runtime's own threads. They are made and warmed up before the count begins, wait for one
-/// another, and wait again at the end, so that nothing but their calls falls into the count.
+/// Clients on the runtime's own threads. They are made before the count begins, and begin and end each lap
+/// together, by semaphores, which allocate nothing.
 fn clients(bed: &Bed, tasks: u64, clients: u64) -> Result<u64> {
     let each = tasks / clients;
-    // Waiting at a barrier may allocate, so it lies outside the count; a permit of the semaphore does not.
-    let warm = Arc::new(Barrier::new(clients as usize + 1));
     let go = Arc::new(Semaphore::new(0));
     let done = Arc::new(Semaphore::new(0));
     bed.runtime.block_on(async {
         let mut handles = Vec::new();
         for _ in 0..clients {
-            let (pool, warm, go, done) = (
-                bed.pool.clone(),
-                Arc::clone(&warm),
-                Arc::clone(&go),
-                Arc::clone(&done),
-            );
+            let (pool, go, done) = (bed.pool.clone(), Arc::clone(&go), Arc::clone(&done));
             handles.push(tokio::spawn(async move {
                 let mut outcome = Ok(());
-                for lap in 0..2 {
+                for lap in 0..=LAPS {
                     for number in 0..each {
                         let reply = pool.execute(number, PRIORITY, TaskContext::default()).await;
                         outcome = outcome.and(expect_double(number, reply));
                     }
-                    if lap == 0 {
-                        warm.wait().await;
+                    done.add_permits(1);
+                    if lap < LAPS {
                         go.acquire().await?.forget();
-                    } else {
-                        done.add_permits(1);
                     }
                 }
                 outcome
             }));
         }
-        warm.wait().await;
-        let phase = Phase::start()?;
-        go.add_permits(clients as usize);
+        // All are there and warm when the first lap is done.
         done.acquire_many(clients as u32).await?.forget();
-        let allocations = phase.stop().allocations;
+        let mut laps = [0; LAPS];
+        for lap in &mut laps {
+            let phase = Phase::start()?;
+            go.add_permits(clients as usize);
+            done.acquire_many(clients as u32).await?.forget();
+            *lap = phase.stop().allocations;
+        }
         for handle in handles {
             handle.await??;
         }
-        Ok(allocations)
+        Ok(median(laps))
     })
 }
 
@@ -226,33 +221,21 @@ fn submit_blocking_wait(bed: &Bed, tasks: u64) -> Result<u64> {
 }
 
 fn submit_await(bed: &Bed, tasks: u64) -> Result<u64> {
-    bed.runtime.block_on(async {
-        let mut tickets = Vec::with_capacity(WINDOW as usize);
-        let mut phase = None;
-        // The first lap warms up.
-        for lap in 0..2 {
-            if lap == 1 {
-                phase = Some(Phase::start()?);
+    let mut tickets = Vec::with_capacity(WINDOW as usize);
+    bed.steady_async(tasks, async |tasks| {
+        let mut next = 0;
+        while next < tasks {
+            let end = tasks.min(next + WINDOW);
+            for number in next..end {
+                let ticket = bed.pool.submit(number).await;
+                tickets.push((number, ticket.map_err(|error| error.to_string())?));
             }
-            let mut next = 0;
-            while next < tasks {
-                let end = tasks.min(next + WINDOW);
-                for number in next..end {
-                    tickets.push((
-                        number,
-                        bed.pool
-                            .submit(number)
-                            .await
-                            .map_err(|error| error.to_string())?,
-                    ));
-                }
-                next = end;
-                for (number, ticket) in tickets.drain(..) {
-                    expect_double(number, ticket.await)?;
-                }
+            next = end;
+            for (number, ticket) in tickets.drain(..) {
+                expect_double(number, ticket.await)?;
             }
         }
-        Ok(phase.map_or(0, |phase| phase.stop().allocations))
+        Ok(())
     })
 }
 
@@ -267,7 +250,7 @@ fn try_spawn(bed: &Bed, tasks: u64) -> Result<u64> {
 }
 
 fn spawn(bed: &Bed, tasks: u64) -> Result<u64> {
-    bed.steady_async(tasks, |tasks| async move {
+    bed.steady_async(tasks, async |tasks| {
         let goal = bed.handled() + tasks;
         for number in 0..tasks {
             bed.pool

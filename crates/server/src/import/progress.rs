@@ -1,6 +1,8 @@
 //! The progress bar. It is drawn on standard error, and only if that is a terminal.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// A bar that counts files.
 #[derive(Debug, Clone)]
@@ -10,9 +12,13 @@ impl Progress {
     /// A bar for `files` files with a word for what is done to them.
     pub(crate) fn new(what: &'static str, files: usize) -> Self {
         let style = ProgressStyle::with_template(
-            "{msg:>9} [{bar:40}] {pos}/{len} files, {per_sec}, {eta} left",
+            "{msg:>9} [{bar:40}] {pos}/{len} files, {rate}/s, {eta} left",
         )
         .expect("the template is valid")
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            // The bar has nowhere to report that a number could not be written.
+            let _ = write!(out, "{:.0}", state.per_sec());
+        })
         .progress_chars("=> ");
         // Indicatif itself looks whether standard error is a terminal.
         Self(

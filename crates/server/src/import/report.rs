@@ -128,7 +128,7 @@ impl ImportReport {
 
 impl Percentiles {
     fn of(histogram: &HistogramSnapshot) -> Self {
-        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        let micros = |time: Duration| time.as_nanos() as f64 / 1e3;
         Self {
             p50: micros(histogram.p50()),
             p99: micros(histogram.p99()),

@@ -126,3 +126,102 @@ impl Service<ImportRequest> for ImportService {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A project with these files, its service, and the flag that stops it.
+    fn service(files: &[(&str, &[u8])]) -> (tempfile::TempDir, ImportService, Arc<AtomicBool>) {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fs::create_dir(folder.path().join("Assets")).expect("folder");
+        for (path, content) in files {
+            fs::write(folder.path().join(path), content).expect("file");
+        }
+        let project = Project::open(folder.path()).expect("a project");
+        let stop = Arc::new(AtomicBool::new(false));
+        (folder, ImportService::new(project, Arc::clone(&stop)), stop)
+    }
+
+    fn import(
+        service: &ImportService,
+        state: &mut WorkerState,
+        path: &str,
+    ) -> Result<Imported, ImportError> {
+        let request = ImportRequest {
+            path: path.to_owned(),
+        };
+        service.call(state, request, &TaskContext::default())
+    }
+
+    #[test]
+    fn files_of_all_sizes_are_hashed_one_after_the_other() {
+        let sizes = [
+            0,
+            1,
+            BUFFER_BYTES - 1,
+            BUFFER_BYTES,
+            BUFFER_BYTES + 1,
+            3 * BUFFER_BYTES + 17,
+        ];
+        let contents: Vec<Vec<u8>> = sizes.iter().map(|size| vec![b'x'; *size]).collect();
+        let paths: Vec<String> = sizes.iter().map(|size| format!("Assets/{size}")).collect();
+        let files: Vec<(&str, &[u8])> = paths
+            .iter()
+            .map(String::as_str)
+            .zip(contents.iter().map(Vec::as_slice))
+            .collect();
+        let (_folder, service, _stop) = service(&files);
+        let mut state = service.state(0);
+        for (path, content) in files.iter().rev() {
+            let imported = import(&service, &mut state, path).expect("imported");
+            assert_eq!(imported.bytes, content.len() as u64);
+            assert_eq!(imported.hash, blake3::hash(content));
+            assert_eq!(imported.meta, MetaState::New);
+            let again = import(&service, &mut state, path).expect("imported");
+            assert_eq!(
+                again,
+                Imported {
+                    meta: MetaState::Kept,
+                    ..imported
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_fails_says_why_and_writes_nothing() {
+        let (folder, service, _stop) = service(&[("Assets/a", b"a"), ("Assets/a.meta", b"")]);
+        let mut state = service.state(0);
+        let mut error = |path| import(&service, &mut state, path).expect_err(path);
+        assert!(matches!(
+            error("../a"),
+            ImportError::Path(AssetPathError::Parent)
+        ));
+        assert!(matches!(
+            error("Assets/b"),
+            ImportError::Locate(LocateError::Missing(_))
+        ));
+        assert!(matches!(
+            error("Assets/a"),
+            ImportError::Meta(MetaError::Malformed(_))
+        ));
+        assert_eq!(
+            fs::read_dir(folder.path().join("Assets"))
+                .expect("folder")
+                .count(),
+            2
+        );
+    }
+
+    #[test]
+    fn a_stopped_service_gives_files_up() {
+        let (folder, service, stop) = service(&[("Assets/a", b"a")]);
+        stop.store(true, Ordering::Relaxed);
+        let error = import(&service, &mut service.state(0), "Assets/a").expect_err("stopped");
+        assert!(matches!(error, ImportError::Stopped));
+        assert!(!folder.path().join("Assets/a.meta").exists());
+    }
+}

@@ -48,9 +48,12 @@ impl Tally {
         self.opened += 1;
         if self.failures.remove(path).is_some() {
             self.imported(path, imported);
-        } else if imported.meta == MetaState::New {
+        } else if imported.meta == MetaState::New
+            // Somebody may have deleted it since, and then both requests wrote one.
+            && let Some(kept) = self.metas_kept.checked_sub(1)
+        {
+            self.metas_kept = kept;
             self.metas_new += 1;
-            self.metas_kept -= 1;
         }
     }
 

@@ -1,0 +1,170 @@
+//! What the driver holds of a call that has no answer yet: its future, polled by hand, and the model
+//! of how far it has got.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+
+use lanepool::{ExecuteError, SubmitError, Ticket};
+
+use super::model::{Model, Verdict};
+use super::world::{Id, Request, Value};
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
+
+pub type Executed = Result<Value, ExecuteError<Request, Value>>;
+
+/// A call that is under way.
+pub enum Call {
+    Ticket(Id, Ticket<Value, Value>),
+    Submit(Id, Boxed<Result<Ticket<Value, Value>, SubmitError<Request>>>),
+    Spawn(Id, Boxed<Result<(), SubmitError<Request>>>),
+    Execute(Id, Boxed<Executed>),
+    Batch(Feed, Boxed<Vec<Executed>>),
+}
+
+/// How far the task of a call has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The future was not polled yet.
+    Fresh,
+    /// It waits for room in its lane.
+    Waiting,
+    /// The task was accepted.
+    Inside,
+}
+
+/// A call, its waker, and what it waits for.
+pub struct Held {
+    pub call: Call,
+    pub progress: Progress,
+    pub bell: Arc<Bell>,
+    pub waker: Waker,
+    /// The lane at whose gate it waits.
+    pub at_gate: Option<usize>,
+    /// The task whose answer it waits for.
+    pub awaits: Option<Id>,
+}
+
+impl Held {
+    pub fn new(call: Call) -> Self {
+        let bell = Arc::new(Bell::default());
+        Self {
+            call,
+            progress: Progress::Fresh,
+            waker: Waker::from(Arc::clone(&bell)),
+            bell,
+            at_gate: None,
+            awaits: None,
+        }
+    }
+}
+
+/// A waker that remembers whether it was called.
+#[derive(Debug, Default)]
+pub struct Bell(AtomicBool);
+
+impl Bell {
+    pub fn has_rung(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Whether it has rung since the last time.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The model of a batch on its way into the lanes: tasks of one lane go in together, up to 16, and a
+/// task is checked when its turn comes to be one of them.
+#[derive(Debug)]
+pub struct Feed {
+    tasks: Vec<Id>,
+    rest: VecDeque<Id>,
+    chunk: VecDeque<Id>,
+    /// A checked task of another lane than the chunk's.
+    next: Option<Id>,
+    refusals: Vec<(Id, Verdict)>,
+}
+
+/// Tasks that go in together.
+const CHUNK: usize = 16;
+
+impl Feed {
+    pub fn new(tasks: Vec<Id>) -> Self {
+        Self {
+            rest: tasks.iter().copied().collect(),
+            tasks,
+            chunk: VecDeque::new(),
+            next: None,
+            refusals: Vec::new(),
+        }
+    }
+
+    pub fn tasks(&self) -> &[Id] {
+        &self.tasks
+    }
+
+    /// Why a task of the batch was refused, if it was.
+    pub fn refusal(&self, id: Id) -> Option<Verdict> {
+        let found = self.refusals.iter().find(|(refused, _)| *refused == id);
+        found.map(|(_, verdict)| *verdict)
+    }
+
+    /// Hands over what fits. Returns the lane in which it waits for room, if it has to.
+    pub fn advance(&mut self, model: &mut Model) -> Option<usize> {
+        loop {
+            while let Some(id) = self.chunk.front().copied() {
+                match model.enter(id, true) {
+                    Verdict::Enters => {}
+                    Verdict::Waits => return Some(model.task(id).lane),
+                    refusal => self.refusals.push((id, refusal)),
+                }
+                self.chunk.pop_front();
+            }
+            self.fill(model);
+            if self.chunk.is_empty() {
+                return None;
+            }
+        }
+    }
+
+    fn fill(&mut self, model: &mut Model) {
+        while self.chunk.len() < CHUNK {
+            let id = match self.next.take() {
+                Some(id) => id,
+                None => {
+                    let Some(id) = self.rest.pop_front() else {
+                        return;
+                    };
+                    if let Some(refusal) = model.check(id) {
+                        self.refusals.push((id, refusal));
+                        continue;
+                    }
+                    id
+                }
+            };
+            let other_lane = |first: &Id| model.task(*first).lane != model.task(id).lane;
+            if self.chunk.front().is_some_and(other_lane) {
+                self.next = Some(id);
+                return;
+            }
+            self.chunk.push_back(id);
+        }
+    }
+
+    /// The first task without an answer, if the whole batch was handed over.
+    pub fn first_unanswered(&self, model: &Model) -> Option<Id> {
+        let answered = |id: &Id| self.refusal(*id).is_some() || model.answer(*id).is_some();
+        self.tasks.iter().copied().find(|id| !answered(id))
+    }
+}

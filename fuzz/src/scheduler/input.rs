@@ -1,0 +1,213 @@
+//! What the fuzzer makes up: the shape of a pool, what is done to it, and how it ends.
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use lanepool::{LaneConfig, OverflowPolicy, TaskPriority, WorkerPoolConfig};
+
+/// One run of a target.
+#[derive(Arbitrary, Clone, Debug)]
+pub struct Scenario {
+    pub shape: Shape,
+    pub operations: Vec<Operation>,
+    pub ending: Ending,
+}
+
+/// How the pool is built.
+#[derive(Arbitrary, Clone, Debug)]
+pub struct Shape {
+    #[arbitrary(with = few_lanes)]
+    lanes: Vec<Lane>,
+    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=3))]
+    pub workers: usize,
+    /// Whether a monitor counts along; then every task is timed.
+    pub monitored: bool,
+    sample_all: bool,
+    /// Whether a worker that is alone may claim several tasks at once. Async workers never do.
+    long_runs: bool,
+    /// In seconds of the pool's clock.
+    #[arbitrary(with = short_timeout)]
+    default_timeout: Option<u64>,
+}
+
+#[derive(Arbitrary, Clone, Debug)]
+struct Lane {
+    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=16))]
+    capacity: usize,
+    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=12))]
+    weight: u32,
+    rejects: bool,
+}
+
+fn few_lanes(u: &mut Unstructured<'_>) -> Result<Vec<Lane>> {
+    let lanes = u.int_in_range(1..=8)?;
+    (0..lanes).map(|_| u.arbitrary()).collect()
+}
+
+fn short_timeout(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
+    Ok(if u.ratio(1, 4)? {
+        Some(u.int_in_range(1..=10)?)
+    } else {
+        None
+    })
+}
+
+impl Shape {
+    /// The most tasks of a claim. Of several workers each claims single tasks: what one of them has
+    /// in its hand the others cannot run, and the model could not tell who should be busy.
+    pub fn longest_run(&self) -> usize {
+        if self.long_runs && self.workers == 1 {
+            16
+        } else {
+            1
+        }
+    }
+
+    /// The configuration of the pool.
+    pub fn config(&self) -> WorkerPoolConfig {
+        let lane = |lane: &Lane| {
+            LaneConfig::new()
+                .capacity(lane.capacity)
+                .weight(lane.weight)
+                .overflow(if lane.rejects {
+                    OverflowPolicy::Reject
+                } else {
+                    OverflowPolicy::Wait
+                })
+        };
+        let mut config = WorkerPoolConfig::builder()
+            .workers(self.workers)
+            .lanes(self.lanes.iter().map(lane))
+            .sample_every(if self.sample_all { 1 } else { 32 })
+            .max_run_length(self.longest_run());
+        if let Some(seconds) = self.default_timeout {
+            config = config.default_timeout(std::time::Duration::from_secs(seconds));
+        }
+        config.build().expect("every shape is a valid configuration")
+    }
+
+    /// Whether the wait and run histograms have every task.
+    pub fn times_all(&self) -> bool {
+        self.monitored || self.sample_all
+    }
+}
+
+/// One thing that is done to the pool. Numbers that pick one of several are taken modulo how many
+/// there are; an operation that finds nothing to act on does nothing.
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Operation {
+    TrySubmit(TaskSpec),
+    TrySpawn(TaskSpec),
+    /// The blocking ways in, where they cannot block.
+    SubmitBlocking(TaskSpec),
+    SpawnBlocking(TaskSpec),
+    /// `execute_timeout` with no time at all.
+    ExecuteTimeout(TaskSpec),
+    /// The async ways in: the future is polled once, and kept if it waits.
+    Submit(TaskSpec),
+    Spawn(TaskSpec),
+    Execute(TaskSpec),
+    Batch(#[arbitrary(with = short_batch)] Vec<TaskSpec>),
+    /// Through a result stream, which is made when there is none.
+    StreamTrySubmit(TaskSpec),
+    StreamSubmit(TaskSpec),
+    StreamNext,
+    StreamDrop,
+    /// A future or ticket that is held.
+    Poll(u8),
+    Drop(u8),
+    Detach(u8),
+    WaitNoTime(u8),
+    /// The end of a task that waits for its gate.
+    Release(u8, End),
+    /// Moves the pool's clock, in seconds.
+    Advance(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=5))] u64),
+    /// Lets the workers go as far as they can.
+    Run,
+    /// Compares the statistics with the model.
+    Check,
+    /// Shuts down with no time at all, and goes on with the closed pool.
+    ShutdownNow,
+    /// Begins a shutdown that has all the time in the world, and goes on.
+    ShutdownBegin,
+    /// Takes the workers away, where they are tasks of a runtime.
+    EndRuntime,
+}
+
+fn short_batch(u: &mut Unstructured<'_>) -> Result<Vec<TaskSpec>> {
+    let tasks = u.int_in_range(0..=24)?;
+    (0..tasks).map(|_| u.arbitrary()).collect()
+}
+
+/// A task to be.
+#[derive(Arbitrary, Clone, Debug)]
+pub struct TaskSpec {
+    pub address: Address,
+    /// In seconds from now on the pool's clock; 0 has passed already.
+    #[arbitrary(with = short_deadline)]
+    pub deadline: Option<u64>,
+    /// Whether its context has numbers.
+    pub numbered: bool,
+    /// Whether it runs until it is released.
+    pub gated: bool,
+    /// How it ends, unless it is released with another end.
+    pub end: End,
+}
+
+fn short_deadline(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
+    Ok(if u.ratio(1, 3)? {
+        Some(u.int_in_range(0..=6)?)
+    } else {
+        None
+    })
+}
+
+#[derive(Arbitrary, Clone, Copy, Debug)]
+pub enum Address {
+    Priority(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(0..=3))] usize),
+    /// One more than a pool can have.
+    Lane(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(0..=8))] usize),
+}
+
+impl Address {
+    /// The priority of an address, or the usual one.
+    pub fn priority(self) -> TaskPriority {
+        match self {
+            Address::Priority(priority) => TaskPriority::ALL[priority],
+            Address::Lane(_) => TaskPriority::Normal,
+        }
+    }
+
+    /// The lane among so many: a priority's is the nearest, ends to ends.
+    pub fn lane(self, lanes: usize) -> usize {
+        match self {
+            Address::Priority(priority) => {
+                ((priority * (lanes - 1)) as f64 / 3.0).round() as usize
+            }
+            Address::Lane(lane) => lane,
+        }
+    }
+}
+
+/// How the service ends a task.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Complete,
+    Fail,
+    Panic,
+    /// Panics, and then cannot make new state: the worker ends.
+    Ruin,
+}
+
+/// How the pool ends.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything is let run, every caller is answered, then the pool is shut down.
+    Finish,
+    /// Shut down with what there is, and time to run it.
+    Drain,
+    /// Shut down without time.
+    Now,
+    /// Every handle is dropped; tickets outlive the pool.
+    Drop,
+    /// The workers are taken away, where they are tasks of a runtime; else as `Now`.
+    EndRuntime,
+}

@@ -1,0 +1,263 @@
+//! Lanes never grow: a full one refuses or lets its submitters wait, as its policy says.
+
+mod common;
+
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::Poll;
+use std::time::Duration;
+
+use common::script::handed_back;
+use common::{Job, Kind, Rig, block_on, config, drain, for_both_kinds, lanes, poll_once};
+use lanepool::{
+    ExecuteError, OverflowPolicy, ProcessingTask, SubmitError, TaskContext, TaskPriority,
+};
+
+const CAPACITY: usize = 4;
+const LOW: TaskPriority = TaskPriority::Low;
+
+for_both_kinds!(
+    a_full_lane_refuses_to_try_and_hands_the_request_back,
+    a_lane_that_rejects_refuses_every_way_in,
+    a_lane_that_lets_wait_takes_every_submitter_in_the_end,
+    a_full_lane_leaves_the_others_alone,
+    a_lane_never_holds_more_than_its_capacity,
+    a_submitter_that_gives_up_passes_its_notice_on,
+    one_caller_in_a_hurry_has_the_request_back_in_time,
+    capacities_are_rounded_up_to_a_power_of_two,
+);
+
+/// A single worker that is held, and a full lowest lane.
+fn full(kind: Kind, overflow: OverflowPolicy) -> (Rig, common::Gate) {
+    let rig = Rig::new(kind, config(1).lanes(lanes(CAPACITY, overflow)));
+    let gate = rig.hold_all();
+    for id in 0..CAPACITY as u64 {
+        rig.pool.try_spawn(low(id)).unwrap();
+    }
+    (rig, gate)
+}
+
+fn low(id: u64) -> ProcessingTask<Job> {
+    ProcessingTask::new(Job::echo(id)).priority(LOW)
+}
+
+fn a_full_lane_refuses_to_try_and_hands_the_request_back(kind: Kind) {
+    for overflow in [OverflowPolicy::Wait, OverflowPolicy::Reject] {
+        let (rig, gate) = full(kind, overflow);
+        for id in 100..110 {
+            let refused = rig.pool.try_submit(low(id)).unwrap_err();
+            assert!(matches!(refused, SubmitError::Full(_)), "{refused}");
+            assert_eq!(handed_back(refused), id);
+            assert_eq!(handed_back(rig.pool.try_spawn(low(id)).unwrap_err()), id);
+        }
+        assert_eq!(rig.pool.statistics().lanes[0].refused, 20);
+        gate.open();
+        let counts = &drain(&rig.pool).lanes[0];
+        assert_eq!(
+            (counts.submitted, counts.completed),
+            (20 + CAPACITY as u64, CAPACITY as u64)
+        );
+        assert!(
+            rig.started().iter().all(|id| !(100..110).contains(id)),
+            "refused is not run"
+        );
+    }
+}
+
+fn a_lane_that_rejects_refuses_every_way_in(kind: Kind) {
+    let (rig, gate) = full(kind, OverflowPolicy::Reject);
+    let (pool, context) = (&rig.pool, TaskContext::new());
+    let refused = [
+        block_on(pool.submit(low(1))).map(drop),
+        pool.submit_blocking(low(2)).map(drop),
+        block_on(pool.spawn(low(3))),
+        pool.spawn_blocking(low(4)),
+    ];
+    let executed = [
+        block_on(pool.execute(Job::echo(5), LOW, context)),
+        pool.execute_blocking(Job::echo(6), LOW, context),
+        pool.execute_timeout(Job::echo(7), LOW, context, common::LONG),
+    ];
+    let batches = [
+        block_on(pool.execute_batch([low(8)])),
+        pool.execute_batch_blocking([low(9)]),
+    ];
+    let executed = executed
+        .into_iter()
+        .chain(batches.into_iter().flatten())
+        .map(|answer| match answer {
+            Err(ExecuteError::Refused(refused)) => Err(refused),
+            other => panic!("{other:?}"),
+        });
+    let refused = refused.into_iter().chain(executed);
+    let ids: Vec<_> = refused
+        .map(|answer| match answer {
+            Err(SubmitError::Full(job)) => job.id,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ids, (1..=9).collect::<Vec<_>>());
+    gate.open();
+    assert_eq!(drain(pool).lanes[0].refused, 9);
+}
+
+fn a_lane_that_lets_wait_takes_every_submitter_in_the_end(kind: Kind) {
+    let (rig, gate) = full(kind, OverflowPolicy::Wait);
+    let pool = &rig.pool;
+    let mut submit = pin!(pool.submit(low(100)));
+    let mut execute = pin!(pool.execute(Job::echo(101), LOW, TaskContext::new()));
+    assert!(poll_once(submit.as_mut()).is_pending(), "there is no room");
+    assert!(poll_once(execute.as_mut()).is_pending());
+    assert_eq!(
+        pool.statistics().lanes[0].submitted,
+        CAPACITY as u64,
+        "not accepted yet"
+    );
+    std::thread::scope(|scope| {
+        let blocked: Vec<_> = (200..206)
+            .map(|id| {
+                scope.spawn(move || match id % 3 {
+                    0 => pool.submit_blocking(low(id)).unwrap().wait().unwrap().id,
+                    1 => {
+                        pool.execute_blocking(Job::echo(id), LOW, TaskContext::new())
+                            .unwrap()
+                            .id
+                    }
+                    _ => {
+                        pool.spawn_blocking(low(id)).unwrap();
+                        id
+                    }
+                })
+            })
+            .collect();
+        gate.open();
+        assert_eq!(
+            block_on(async { submit.await.unwrap().await.unwrap() }).id,
+            100
+        );
+        assert_eq!(block_on(execute).unwrap().id, 101);
+        for (blocked, id) in blocked.into_iter().zip(200..) {
+            assert_eq!(blocked.join().unwrap(), id);
+        }
+    });
+    let counts = &drain(pool).lanes[0];
+    assert_eq!((counts.completed, counts.refused), (CAPACITY as u64 + 8, 0));
+}
+
+fn a_full_lane_leaves_the_others_alone(kind: Kind) {
+    let (rig, gate) = full(kind, OverflowPolicy::Reject);
+    let ticket = rig.submit(100, TaskPriority::Normal);
+    gate.open();
+    assert_eq!(ticket.wait().unwrap().id, 100);
+    drain(&rig.pool);
+}
+
+fn a_lane_never_holds_more_than_its_capacity(kind: Kind) {
+    let rig = Rig::new(kind, config(2).lanes(lanes(CAPACITY, OverflowPolicy::Wait)));
+    let pool = &rig.pool;
+    std::thread::scope(|scope| {
+        let (running, over) = mpsc::channel::<()>();
+        let looks = scope.spawn(move || {
+            let mut looks = 0;
+            while over.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                let statistics = pool.statistics();
+                // The head may have moved between the two reads of a length, never the other way.
+                assert!(
+                    statistics
+                        .lanes
+                        .iter()
+                        .all(|lane| lane.queued <= CAPACITY as u64),
+                    "{statistics:?}"
+                );
+                looks += 1;
+            }
+            looks
+        });
+        let submitters: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(move || (0..2_000).for_each(|id| pool.spawn_blocking(low(id)).unwrap()))
+            })
+            .collect();
+        submitters
+            .into_iter()
+            .for_each(|submitter| submitter.join().unwrap());
+        drop(running);
+        assert!(looks.join().unwrap() > 0);
+    });
+    assert_eq!(drain(pool).lanes[0].completed, 6_000);
+}
+
+fn a_submitter_that_gives_up_passes_its_notice_on(kind: Kind) {
+    for given_up in 0..3 {
+        let (rig, gate) = full(kind, OverflowPolicy::Wait);
+        let pool = &rig.pool;
+        let mut waiting: Vec<_> = (0..3)
+            .map(|id| Box::pin(pool.submit(low(100 + id))))
+            .collect();
+        for submitter in &mut waiting {
+            assert!(poll_once(submitter.as_mut()).is_pending());
+        }
+        gate.open();
+        // Whether it was woken already or not: the others must get in.
+        drop(waiting.remove(given_up));
+        for submitter in waiting {
+            block_on(async { submitter.await.unwrap().await.unwrap() });
+        }
+        let counts = &drain(pool).lanes[0];
+        assert_eq!(counts.completed, CAPACITY as u64 + 2);
+        assert!(
+            !rig.started().contains(&(100 + given_up as u64)),
+            "it had not been accepted"
+        );
+    }
+}
+
+fn one_caller_in_a_hurry_has_the_request_back_in_time(kind: Kind) {
+    let (rig, gate) = full(kind, OverflowPolicy::Wait);
+    let hurry = Duration::from_millis(1);
+    let full = rig
+        .pool
+        .execute_timeout(Job::echo(100), LOW, TaskContext::new(), hurry);
+    assert!(
+        matches!(
+            full,
+            Err(ExecuteError::Refused(SubmitError::Full(Job {
+                id: 100,
+                ..
+            })))
+        ),
+        "{full:?}"
+    );
+    let above = TaskPriority::High;
+    let unanswered = rig
+        .pool
+        .execute_timeout(Job::echo(101), above, TaskContext::new(), hurry);
+    assert_eq!(
+        unanswered.map_err(|error| error.to_string()).unwrap_err(),
+        "no answer came within the time limit"
+    );
+    gate.open();
+    let statistics = drain(&rig.pool);
+    assert_eq!(
+        statistics.lanes[2].cancelled, 1,
+        "what timed out in the lane is not run"
+    );
+    assert!(rig.started().iter().all(|id| !(100..=101).contains(id)));
+}
+
+fn capacities_are_rounded_up_to_a_power_of_two(kind: Kind) {
+    for (capacity, room) in [(1, 2), (2, 2), (3, 4), (5, 8), (64, 64)] {
+        let rig = Rig::new(kind, config(1).lanes(lanes(capacity, OverflowPolicy::Wait)));
+        let gate = rig.hold_all();
+        let accepted = (0..1_000)
+            .filter(|id| rig.pool.try_spawn(low(*id)).is_ok())
+            .count();
+        assert_eq!(accepted, room, "capacity {capacity}");
+        assert!(matches!(
+            poll_once(pin!(rig.pool.spawn(low(0)))),
+            Poll::Pending
+        ));
+        gate.open();
+        drain(&rig.pool);
+    }
+}
