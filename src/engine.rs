@@ -85,9 +85,7 @@ impl<Q, R, E> Engine<Q, R, E> {
         Self {
             lanes: LaneSet::new(config.lanes.iter().map(|lane| lane.capacity)),
             slab: Slab::new(workers.min(8)),
-            blocks: (0..workers)
-                .map(|_| Arc::new(WorkerBlock::new(lanes)))
-                .collect(),
+            blocks: (0..workers).map(|_| Arc::new(WorkerBlock::new())).collect(),
             roster,
             front: Front::new(lanes),
             clock,

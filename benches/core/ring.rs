@@ -62,7 +62,7 @@ pub(crate) fn runs(count: u64) -> Result<()> {
     let mut number = 0;
     let mut seen = Seen::default();
     for _ in 0..count / RUN as u64 {
-        let entered = ring.push_n(RUN, |_| {
+        let entered = ring.push_n(RUN, || {
             let item = number;
             number += 1;
             item

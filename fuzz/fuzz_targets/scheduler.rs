@@ -1,2 +1,6 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|_d: &[u8]| {});
+
+use lanepool_fuzz::scheduler::{Scenario, run_tasks};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|scenario: Scenario| run_tasks(&scenario));

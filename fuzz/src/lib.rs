@@ -1,1 +1,3 @@
+//! What the fuzz targets share; see README.md.
 
+pub mod scheduler;

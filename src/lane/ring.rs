@@ -257,7 +257,7 @@ impl<T> Ring<T> {
             } else if sequence < tail {
                 // A lap behind: still occupied, or a consumer has claimed it and is about to
                 // release it, which is worth one more look.
-                if retried || tail - self.taken() >= slots.capacity() {
+                if retried || tail >= self.taken() + slots.capacity() {
                     return Err(Refusal::Full);
                 }
                 retried = true;

@@ -164,7 +164,7 @@ where
             }
             match self.pool.draft(checked) {
                 Ok((_, task, ticket)) => {
-                    self.chunk.push(task);
+                    self.chunk.extend(task);
                     self.entries.push(Ok(ticket));
                 }
                 Err(refused) => self.entries.push(Err(refused)),

@@ -29,22 +29,23 @@ pub(super) struct Checked<Q> {
     pub(super) context: TaskContext,
 }
 
+/// A lane, a task to offer it, and the ticket for its outcome.
+pub(super) type Drafted<Q, R, E> = (usize, Option<Task<Q, R, E>>, Ticket<R, E>);
+
 impl<Q> Checked<Q> {
-    /// The lane, and the task whose outcome is promised so.
-    #[inline]
-    fn with<R, E>(self, promise: Promise<Answer<R, E>>) -> (usize, Task<Q, R, E>) {
+    /// The lane, and the task to offer it whose outcome is promised so.
+    #[inline(always)]
+    fn with<R, E>(self, promise: Promise<Answer<R, E>>) -> (usize, Option<Task<Q, R, E>>) {
         let papers = Papers {
             context: self.context,
             stamp_ns: 0,
             promise,
         };
-        (
-            self.lane,
-            Task {
-                request: self.request,
-                papers,
-            },
-        )
+        let task = Task {
+            request: self.request,
+            papers,
+        };
+        (self.lane, Some(task))
     }
 }
 
@@ -242,18 +243,18 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     }
 
     /// Finds the task's lane and looks at its deadline.
-    #[inline]
+    #[inline(always)]
     pub(super) fn check(&self, task: ProcessingTask<Q>) -> Result<Checked<Q>, SubmitError<Q>> {
         let ProcessingTask {
             request,
             mut context,
             address,
         } = task;
-        let lanes = self.engine.lanes.len();
         let lane = match address {
             Address::Priority(priority) => self.engine.lane_of(priority),
-            Address::Lane(lane) if lane < lanes => lane,
+            Address::Lane(lane) if lane < self.engine.lanes.len() => lane,
             Address::Lane(lane) => {
+                let lanes = self.engine.lanes.len();
                 return Err(SubmitError::NoSuchLane {
                     lane,
                     lanes,
@@ -261,15 +262,14 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                 });
             }
         };
-        if context.deadline().is_some() {
-            if context.expired(|| self.engine.clock.now()) {
-                self.engine.front.refuse(lane);
-                return Err(SubmitError::Expired(request));
+        if context.deadline().is_some() || self.engine.config.default_timeout.is_some() {
+            match self.dated(&context) {
+                Some(dated) => context = dated,
+                None => {
+                    self.engine.front.refuse(lane);
+                    return Err(SubmitError::Expired(request));
+                }
             }
-        } else if let Some(timeout) = self.engine.config.default_timeout
-            && let Some(deadline) = self.engine.clock.now().checked_add(timeout)
-        {
-            context = context.with_deadline(deadline);
         }
         Ok(Checked {
             lane,
@@ -278,12 +278,21 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         })
     }
 
+    /// The context with its deadline, the default one if it has none; `None` when that has passed.
+    #[cold]
+    fn dated(&self, context: &TaskContext) -> Option<TaskContext> {
+        if context.deadline().is_some() {
+            let late = context.expired(|| self.engine.clock.now());
+            return (!late).then_some(*context);
+        }
+        let timeout = self.engine.config.default_timeout.unwrap_or(Duration::MAX);
+        let deadline = self.engine.clock.now().checked_add(timeout);
+        Some(deadline.map_or(*context, |deadline| context.with_deadline(deadline)))
+    }
+
     /// Prepares a task whose caller waits for the answer.
     #[inline]
-    pub(super) fn draft(
-        &self,
-        checked: Checked<Q>,
-    ) -> Result<(usize, Task<Q, R, E>, Ticket<R, E>), SubmitError<Q>> {
+    pub(super) fn draft(&self, checked: Checked<Q>) -> Result<Drafted<Q, R, E>, SubmitError<Q>> {
         match Promise::pair(&self.engine.slab) {
             Some((promise, half)) => {
                 let (lane, task) = checked.with(promise);
@@ -296,9 +305,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         }
     }
 
-    #[inline]
-    fn try_enter(&self, lane: usize, task: Task<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        let mut offer = Some(task);
+    #[inline(always)]
+    fn try_enter(
+        &self,
+        lane: usize,
+        mut offer: Option<Task<Q, R, E>>,
+    ) -> Result<bool, SubmitError<Q>> {
         match self.engine.submit(lane, &mut offer) {
             Ok(woke) => Ok(woke),
             Err(refusal) => Err(self.refuse(lane, refusal, offer)),
@@ -327,8 +339,11 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(&self, lane: usize, task: Task<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        let mut offer = Some(task);
+    async fn enter(
+        &self,
+        lane: usize,
+        mut offer: Option<Task<Q, R, E>>,
+    ) -> Result<bool, SubmitError<Q>> {
         let mut refusal = match self.engine.submit(lane, &mut offer) {
             Ok(woke) => return Ok(woke),
             Err(refusal) => refusal,
@@ -349,14 +364,13 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn enter_blocking(
         &self,
         lane: usize,
-        task: Task<Q, R, E>,
+        mut offer: Option<Task<Q, R, E>>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
-        let mut offer = Some(task);
         match self.engine.submit(lane, &mut offer) {
             Ok(woke) => Ok(woke),
             Err(refusal) => self.wait_to_enter(lane, refusal, offer, deadline),

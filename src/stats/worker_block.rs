@@ -1,13 +1,16 @@
 //! What one worker counts. It alone writes its block, by plain loads and stores; anybody reads.
 
 use super::histogram::Histogram;
+use crate::lane::pick::MOST_LANES;
 use crate::sync::counter::{AtomicU64, Ordering, bump};
 use crate::task::{Outcome, TaskContext};
 
 /// One worker's counters.
 #[derive(Debug)]
 pub(crate) struct WorkerBlock {
-    lanes: Box<[LaneBlock]>,
+    /// As many as a pool can have, so that the way to a counter is short; those that there are not
+    /// cost a few words.
+    lanes: [LaneBlock; MOST_LANES],
     /// Tasks in the worker's hands: claimed and without an outcome yet, by lane.
     current: Current,
     /// Submission to start of tasks that were submitted while this worker was idle.
@@ -40,7 +43,7 @@ struct Current {
 }
 
 impl WorkerBlock {
-    pub(crate) fn new(lanes: usize) -> Self {
+    pub(crate) fn new() -> Self {
         let lane = |_| LaneBlock {
             held: AtomicU64::new(0),
             outcomes: Default::default(),
@@ -48,7 +51,7 @@ impl WorkerBlock {
             run: Histogram::new(),
         };
         Self {
-            lanes: (0..lanes).map(lane).collect(),
+            lanes: std::array::from_fn(lane),
             current: Current {
                 lane: AtomicU64::new(0),
                 connection_id: AtomicU64::new(0),

@@ -21,8 +21,8 @@ pub(crate) async fn work<Q, S>(
     Q: Send + 'static,
     S: AsyncService<Q>,
 {
-    while let Some(lane) = next(&mut shift).await {
-        let Some(request) = shift.begin(lane) else {
+    while has_next(&mut shift).await {
+        let Some(request) = shift.begin() else {
             continue;
         };
         let context = *shift.context();
@@ -74,11 +74,12 @@ async fn guarded<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, Strin
     .await
 }
 
-/// The next task, after any amount of sleep; `None` when the pool is closed and empty.
-async fn next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> Option<usize> {
+/// Brings the next task to the worker's hand, after any amount of sleep. Returns `false` when the pool
+/// is closed and empty.
+async fn has_next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
     loop {
-        if let Some(found) = shift.next() {
-            return Some(found);
+        if shift.has_next() {
+            return true;
         }
         shift.went_idle();
         let engine = &shift.engine;
@@ -98,10 +99,10 @@ async fn next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> Option<usize> {
             continue;
         }
         let search = shift.engine.roster.withdraw(announced);
-        let found = shift.next();
+        let found = shift.has_next();
         let engine = &shift.engine;
         engine.roster.found(search, || engine.lanes.any_claims());
-        if found.is_some() || shift.is_over() {
+        if found || shift.is_over() {
             return found;
         }
         // Claimed by a submitter that was interrupted before it could publish: let others run.

@@ -26,6 +26,8 @@ pub(crate) const LONGEST_RUN: usize = 16;
 pub(super) struct Hand<Q, R, E> {
     places: [MaybeUninit<Task<Q, R, E>>; LONGEST_RUN],
     lane: usize,
+    /// The lane of the next task, or of the one that is played.
+    front: usize,
     next: usize,
     end: usize,
     open: bool,
@@ -37,6 +39,7 @@ impl<Q, R, E> Hand<Q, R, E> {
         Self {
             places,
             lane: 0,
+            front: 0,
             next: 0,
             end: 0,
             open: false,
@@ -53,6 +56,12 @@ impl<Q, R, E> Hand<Q, R, E> {
     #[inline(always)]
     pub(super) fn lane(&self) -> usize {
         self.lane
+    }
+
+    /// The lane of the next task, or of the one that is played.
+    #[inline(always)]
+    pub(super) fn front(&self) -> usize {
+        self.front
     }
 
     /// Claims up to `most` tasks of a lane for an empty hand, or one of `sharers` shares of what is
@@ -73,6 +82,7 @@ impl<Q, R, E> Hand<Q, R, E> {
             "a hand is played before the next is dealt"
         );
         self.lane = lane;
+        self.front = lane;
         self.next = 0;
         self.end = lanes.pop_share(lane, &mut self.places[..most], sharers);
         self.end
@@ -90,8 +100,17 @@ impl<Q, R, E> Hand<Q, R, E> {
         );
         let front = self.next - 1;
         let taken = lanes.pop_share(lane, &mut self.places[front..self.next], 1) > 0;
-        self.next -= usize::from(taken);
+        if taken {
+            self.next = front;
+            self.front = lane;
+        }
         taken
+    }
+
+    /// A place by its number, which is below [`LONGEST_RUN`]: masked instead of checked.
+    #[inline(always)]
+    fn place(&self, number: usize) -> *const Task<Q, R, E> {
+        self.places[number % LONGEST_RUN].as_ptr()
     }
 
     /// Takes the request of the first task and opens its papers.
@@ -104,7 +123,7 @@ impl<Q, R, E> Hand<Q, R, E> {
             self.next < self.end && !self.open,
             "one task is played at a time"
         );
-        let task = self.places[self.next].as_ptr();
+        let task = self.place(self.next);
         self.next += 1;
         self.open = true;
         // SAFETY: the place was among `next..end`, so it held a whole task; from here on it counts as
@@ -117,7 +136,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     pub(super) fn papers(&self) -> Option<&Papers<R, E>> {
         // SAFETY: while `open` is set the place before `next` holds papers.
         self.open
-            .then(|| unsafe { &(*self.places[self.next - 1].as_ptr()).papers })
+            .then(|| unsafe { &(*self.place(self.next - 1)).papers })
     }
 
     /// Closes the open papers and takes their promise.
@@ -126,7 +145,8 @@ impl<Q, R, E> Hand<Q, R, E> {
         if !std::mem::take(&mut self.open) {
             return None;
         }
-        let task = self.places[self.next - 1].as_ptr();
+        self.front = self.lane;
+        let task = self.place(self.next - 1);
         // SAFETY: `open` was set, so the place held papers, of which nothing but the promise needs to be
         // dropped; from here on it counts as empty.
         Some(unsafe { ptr::read(&raw const (*task).papers.promise) })

@@ -26,20 +26,19 @@ impl Puller {
         }
     }
 
-    /// Brings the next task to the front of the hand and says which lane it is from; `None` when no
-    /// lane has one to give.
+    /// Brings the next task to the front of the hand. Returns whether any lane has one to give.
     #[inline(always)]
     pub(super) fn next<Q, R, E>(
         &mut self,
         engine: &Engine<Q, R, E>,
         block: &WorkerBlock,
         hand: &mut Hand<Q, R, E>,
-    ) -> Option<usize> {
+    ) -> bool {
         let occupied = engine.lanes.occupied();
         // Where no lane but the hand's holds something nothing is passed over, and the pull does not
         // count.
         if !hand.is_empty() && occupied & !(1 << hand.lane()) == 0 {
-            return Some(hand.lane());
+            return true;
         }
         self.pull(engine, block, hand, occupied)
     }
@@ -52,7 +51,7 @@ impl Puller {
         block: &WorkerBlock,
         hand: &mut Hand<Q, R, E>,
         mut occupied: LaneBits,
-    ) -> Option<usize> {
+    ) -> bool {
         if hand.is_empty() {
             self.length.done(|| engine.clock.now_ns());
         } else {
@@ -63,7 +62,7 @@ impl Puller {
             self.turns.served(lane);
             // One only: what is above has waited long enough after that.
             if self.bring(engine, block, hand, lane, 1) {
-                return Some(lane);
+                return true;
             }
         }
         let longest = self.length.get();
@@ -71,10 +70,10 @@ impl Puller {
             occupied &= !(1 << lane);
             if self.bring(engine, block, hand, lane, longest) {
                 self.turns.served(lane);
-                return Some(lane);
+                return true;
             }
         }
-        None
+        false
     }
 
     /// Sees to it that a task of this lane is at the front of the hand. Returns whether it is.

@@ -19,9 +19,7 @@ pub(crate) struct Shift<Q, R, E> {
     block: Arc<WorkerBlock>,
     puller: Puller,
     hand: Hand<Q, R, E>,
-    /// The lane of the task that runs now.
-    lane: usize,
-    /// When it was started; 0 if it is not timed.
+    /// When the task that runs was started; 0 if it is not timed.
     start_ns: u64,
     /// When the worker ran out of tasks, on the pool's clock; 0 while it has some.
     idle_since_ns: u64,
@@ -41,7 +39,6 @@ impl<Q, R, E> Shift<Q, R, E> {
             worker,
             block,
             hand: Hand::new(),
-            lane: 0,
             start_ns: 0,
             idle_since_ns: 0,
             idle_for_long: false,
@@ -49,10 +46,9 @@ impl<Q, R, E> Shift<Q, R, E> {
         }
     }
 
-    /// Brings the next task to the worker's hand and says which lane it is from; `None` when no lane
-    /// has one to give.
+    /// Brings the next task to the worker's hand. Returns whether any lane has one to give.
     #[inline(always)]
-    pub(super) fn next(&mut self) -> Option<usize> {
+    pub(super) fn has_next(&mut self) -> bool {
         self.puller.next(&self.engine, &self.block, &mut self.hand)
     }
 
@@ -66,12 +62,12 @@ impl<Q, R, E> Shift<Q, R, E> {
         self.puller.runs_are_longest()
     }
 
-    /// Starts the task that [`Shift::next`] has brought: gives out its request, or settles it if it
+    /// Starts the task that [`Shift::has_next`] has brought: gives out its request, or settles it if it
     /// must not be started.
     #[inline(always)]
-    pub(super) fn begin(&mut self, lane: usize) -> Option<Q> {
+    pub(super) fn begin(&mut self) -> Option<Q> {
         let request = self.hand.draw();
-        self.lane = lane;
+        let lane = self.hand.front();
         let papers = self.hand.papers()?;
         if !papers.promise.is_wanted() {
             self.settle_unstarted(request, Outcome::Cancelled);
@@ -149,23 +145,24 @@ impl<Q, R, E> Shift<Q, R, E> {
     /// Answers and counts the task that runs, if one does.
     #[inline(always)]
     fn settle(&mut self, outcome: Outcome, answer: Answer<R, E>) {
+        let lane = self.hand.front();
         let Some(promise) = self.hand.close() else {
             return;
         };
         self.block.end_task();
         if self.start_ns != 0 {
-            self.clock_out(outcome);
+            self.clock_out(lane, outcome);
         }
         // Counted before it is answered: who has an answer finds it in the statistics.
-        self.block.settle(self.lane, outcome);
+        self.block.settle(lane, outcome);
         if promise.complete(answer) == Delivery::TooLate {
-            self.block.recount(self.lane, outcome, Outcome::Abandoned);
+            self.block.recount(lane, outcome, Outcome::Abandoned);
         }
     }
 
     #[cold]
-    fn clock_out(&mut self, outcome: Outcome) {
-        let (lane, start_ns) = (self.lane, std::mem::take(&mut self.start_ns));
+    fn clock_out(&mut self, lane: usize, outcome: Outcome) {
+        let start_ns = std::mem::take(&mut self.start_ns);
         let run_ns = self.engine.clock.now_ns().saturating_sub(start_ns);
         self.block.record_run(lane, run_ns);
         if let Some(watch) = &self.engine.watch {
@@ -177,17 +174,17 @@ impl<Q, R, E> Shift<Q, R, E> {
     /// Answers and counts the task that was drawn and is not started.
     #[cold]
     fn settle_unstarted(&mut self, request: Q, outcome: Outcome) {
+        let lane = self.hand.front();
         let Some(promise) = self.hand.close() else {
             return;
         };
-        self.block.settle(self.lane, outcome);
+        self.block.settle(lane, outcome);
         if outcome == Outcome::Expired {
             let _: Delivery = promise.complete(Err(ProcessingError::Expired));
         } else {
             drop(promise);
         }
         if let Some(watch) = &self.engine.watch {
-            let lane = self.lane;
             watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
         }
         drop(request);
@@ -210,7 +207,6 @@ impl<Q, R, E> Drop for Shift<Q, R, E> {
     fn drop(&mut self) {
         self.settle(Outcome::Abandoned, Err(ProcessingError::Abandoned));
         while !self.hand.is_empty() {
-            self.lane = self.hand.lane();
             let request = self.hand.draw();
             self.settle_unstarted(request, Outcome::Abandoned);
         }

@@ -47,10 +47,15 @@ pub(crate) fn serve<Q, S: Service<Q>>(
     shift: &mut Shift<Q, S::Response, S::Error>,
     searcher: &mut Searcher,
 ) {
-    while let Some(lane) = shift.next().or_else(|| searcher.find(shift)) {
-        if let Some(request) = shift.begin(lane) {
-            let result = service.call(state, request, shift.context());
-            shift.finish(result);
+    loop {
+        while shift.has_next() {
+            if let Some(request) = shift.begin() {
+                let result = service.call(state, request, shift.context());
+                shift.finish(result);
+            }
+        }
+        if !searcher.find(shift) {
+            return;
         }
     }
 }
@@ -80,17 +85,18 @@ pub(crate) struct Searcher {
 }
 
 impl Searcher {
-    /// The next task, after any amount of sleep; `None` when the pool is closed and empty.
+    /// Brings the next task to the worker's hand, after any amount of sleep. Returns `false` when the
+    /// pool is closed and empty.
     ///
     /// # Blocking
     /// Until there is a task or the pool closes.
-    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<usize> {
+    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
         shift.went_idle();
         let engine = Arc::clone(&shift.engine);
         let mut search = engine.roster.begin_search(shift.worker);
         let mut found = self.watch(shift);
         loop {
-            if found.is_some() || shift.is_over() {
+            if found || shift.is_over() {
                 engine.roster.found(search, || engine.lanes.any_claims());
                 return found;
             }
@@ -99,12 +105,12 @@ impl Searcher {
     }
 
     /// Polls the lanes: with pauses if nobody else does, then between yields.
-    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> Option<usize> {
+    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
         let engine = Arc::clone(&shift.engine);
         if engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
                 if engine.lanes.any_ready() {
-                    return shift.next();
+                    return shift.has_next();
                 }
                 hint::spin_loop();
             }
@@ -116,28 +122,28 @@ impl Searcher {
         };
         for _ in 0..self.yielding.allowance(wanted) {
             if engine.lanes.any_ready() {
-                return shift.next();
+                return shift.has_next();
             }
             if self.yielding.yield_once() {
                 break;
             }
         }
-        shift.next()
+        shift.has_next()
     }
 }
 
 /// Announces, looks once more, and sleeps unless something stirs. Searching again afterwards.
-fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, Option<usize>) {
+fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, bool) {
     let engine = Arc::clone(&shift.engine);
     engine.lanes.refresh_hint();
     let announced = engine.roster.announce(search);
     if !engine.lanes.any_stirs() {
         let search = engine.roster.sleep(announced);
-        return (search, shift.next());
+        return (search, shift.has_next());
     }
     let search = engine.roster.withdraw(announced);
-    let found = shift.next();
-    if found.is_none() {
+    let found = shift.has_next();
+    if !found {
         // Claimed by a submitter that was interrupted before it could publish: let it run.
         thread::yield_now();
     }

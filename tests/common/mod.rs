@@ -7,6 +7,7 @@
     dead_code,
     unused_macros,
     unused_imports,
+    unreachable_pub,
     reason = "each test file uses its own part"
 )]
 
@@ -35,10 +36,10 @@ pub use script::{Act, Done, Failure, Job, Rig, Script};
 pub const EXPECTED: &str = "expected by a test";
 
 /// Long enough for everything that ends at all.
-pub const LONG: Duration = Duration::from_secs(240);
+pub const LONG: Duration = Duration::from_secs(100);
 
 /// After this a test counts as hanging.
-const HANGS: Duration = Duration::from_secs(300);
+const HANGS: Duration = Duration::from_secs(120);
 
 /// The two kinds of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use std::thread;
 
 use common::{Project, Run, command};
 
-/// Scripts, which go first, and more textures than fit into a lane; the first texture is so large that
-/// its import does not end by itself.
+/// A script, which goes first, and more textures than fit into a lane; the first texture is so large
+/// that its import does not end by itself.
 fn endless() -> Project {
-    let project = Project::new(["Assets/First.cs"]);
+    let project = Project::new(["Assets/0.cs"]);
     // It has holes in place of blocks, so that it takes no space.
     File::create(project.path("Assets/A.png"))
         .and_then(|file| file.set_len(1 << 40))
@@ -42,7 +42,7 @@ fn ctrl_c_stops_admission_and_lists_what_was_not_imported() {
         .spawn()
         .expect("the program starts");
     // Once the script has its GUID, the import runs, and the endless file keeps it running.
-    while !project.path("Assets/First.cs.meta").exists() {
+    while !project.path("Assets/0.cs.meta").exists() {
         assert!(
             child.try_wait().expect("a child").is_none(),
             "the program ended by itself"
@@ -59,8 +59,12 @@ fn ctrl_c_stops_admission_and_lists_what_was_not_imported() {
     let object = run.json();
     assert_eq!(object["files"], 1502);
     assert_eq!(object["conserved"], true);
+    assert_eq!(
+        object["lanes"][0]["failed"], 1,
+        "the endless file was given up: {object}"
+    );
     let failures = run.failures();
-    assert!(failures.contains_key("Assets/A.png") && !failures.contains_key("Assets/First.cs"));
+    assert!(failures.contains_key("Assets/A.png") && !failures.contains_key("Assets/0.cs"));
     for (path, error) in &failures {
         assert!(error.contains("import again"), "{path}: {error}");
     }

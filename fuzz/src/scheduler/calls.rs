@@ -15,12 +15,15 @@ use super::world::{Id, Request, Value};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 
-pub type Executed = Result<Value, ExecuteError<Request, Value>>;
+pub(crate) type Executed = Result<Value, ExecuteError<Request, Value>>;
 
 /// A call that is under way.
-pub enum Call {
+pub(crate) enum Call {
     Ticket(Id, Ticket<Value, Value>),
-    Submit(Id, Boxed<Result<Ticket<Value, Value>, SubmitError<Request>>>),
+    Submit(
+        Id,
+        Boxed<Result<Ticket<Value, Value>, SubmitError<Request>>>,
+    ),
     Spawn(Id, Boxed<Result<(), SubmitError<Request>>>),
     Execute(Id, Boxed<Executed>),
     Batch(Feed, Boxed<Vec<Executed>>),
@@ -28,7 +31,7 @@ pub enum Call {
 
 /// How far the task of a call has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// The future was not polled yet.
     Fresh,
     /// It waits for room in its lane.
@@ -38,19 +41,19 @@ pub enum Progress {
 }
 
 /// A call, its waker, and what it waits for.
-pub struct Held {
-    pub call: Call,
-    pub progress: Progress,
-    pub bell: Arc<Bell>,
-    pub waker: Waker,
+pub(crate) struct Held {
+    pub(crate) call: Call,
+    pub(crate) progress: Progress,
+    pub(crate) bell: Arc<Bell>,
+    pub(crate) waker: Waker,
     /// The lane at whose gate it waits.
-    pub at_gate: Option<usize>,
+    pub(crate) at_gate: Option<usize>,
     /// The task whose answer it waits for.
-    pub awaits: Option<Id>,
+    pub(crate) awaits: Option<Id>,
 }
 
 impl Held {
-    pub fn new(call: Call) -> Self {
+    pub(crate) fn new(call: Call) -> Self {
         let bell = Arc::new(Bell::default());
         Self {
             call,
@@ -65,15 +68,15 @@ impl Held {
 
 /// A waker that remembers whether it was called.
 #[derive(Debug, Default)]
-pub struct Bell(AtomicBool);
+pub(crate) struct Bell(AtomicBool);
 
 impl Bell {
-    pub fn has_rung(&self) -> bool {
+    pub(crate) fn has_rung(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 
     /// Whether it has rung since the last time.
-    pub fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::SeqCst)
     }
 }
@@ -87,7 +90,7 @@ impl Wake for Bell {
 /// The model of a batch on its way into the lanes: tasks of one lane go in together, up to 16, and a
 /// task is checked when its turn comes to be one of them.
 #[derive(Debug)]
-pub struct Feed {
+pub(crate) struct Feed {
     tasks: Vec<Id>,
     rest: VecDeque<Id>,
     chunk: VecDeque<Id>,
@@ -100,7 +103,7 @@ pub struct Feed {
 const CHUNK: usize = 16;
 
 impl Feed {
-    pub fn new(tasks: Vec<Id>) -> Self {
+    pub(crate) fn new(tasks: Vec<Id>) -> Self {
         Self {
             rest: tasks.iter().copied().collect(),
             tasks,
@@ -110,18 +113,18 @@ impl Feed {
         }
     }
 
-    pub fn tasks(&self) -> &[Id] {
+    pub(crate) fn tasks(&self) -> &[Id] {
         &self.tasks
     }
 
     /// Why a task of the batch was refused, if it was.
-    pub fn refusal(&self, id: Id) -> Option<Verdict> {
+    pub(crate) fn refusal(&self, id: Id) -> Option<Verdict> {
         let found = self.refusals.iter().find(|(refused, _)| *refused == id);
         found.map(|(_, verdict)| *verdict)
     }
 
     /// Hands over what fits. Returns the lane in which it waits for room, if it has to.
-    pub fn advance(&mut self, model: &mut Model) -> Option<usize> {
+    pub(crate) fn advance(&mut self, model: &mut Model) -> Option<usize> {
         loop {
             while let Some(id) = self.chunk.front().copied() {
                 match model.enter(id, true) {
@@ -163,7 +166,7 @@ impl Feed {
     }
 
     /// The first task without an answer, if the whole batch was handed over.
-    pub fn first_unanswered(&self, model: &Model) -> Option<Id> {
+    pub(crate) fn first_unanswered(&self, model: &Model) -> Option<Id> {
         let answered = |id: &Id| self.refusal(*id).is_some() || model.answer(*id).is_some();
         self.tasks.iter().copied().find(|id| !answered(id))
     }

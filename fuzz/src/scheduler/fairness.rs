@@ -13,9 +13,11 @@
 use lanepool::WorkerPoolConfig;
 
 #[derive(Debug)]
-pub struct Fairness {
+pub(crate) struct Fairness {
     gaps: Vec<u64>,
     bounds: Vec<u64>,
+    /// How many takes of other workers may be told before one that came first.
+    slack: u64,
     /// Whether there is one worker, whose order is known exactly.
     ranked: bool,
     takes: u64,
@@ -26,21 +28,29 @@ pub struct Fairness {
 }
 
 impl Fairness {
-    /// For so many workers that claim at most `longest_run` tasks at once. `slack` is how many takes
-    /// of other workers may be told out of their order.
-    pub fn new(config: &WorkerPoolConfig, workers: usize, longest_run: usize, slack: u64) -> Self {
+    /// For so many workers that claim at most `longest_run` tasks at once.
+    pub(crate) fn new(
+        config: &WorkerPoolConfig,
+        workers: usize,
+        longest_run: usize,
+        slack: u64,
+    ) -> Self {
         let weights: Vec<u64> = config
             .lanes
             .iter()
             .map(|lane| u64::from(lane.weight))
             .collect();
         let total: u64 = weights.iter().sum();
-        let gaps: Vec<u64> = weights.iter().map(|weight| total.div_ceil(*weight)).collect();
+        let gaps: Vec<u64> = weights
+            .iter()
+            .map(|weight| total.div_ceil(*weight))
+            .collect();
         let factor = (workers * longest_run) as u64;
         let bounds = (0..gaps.len())
-            .map(|lane| factor * worker_bound(&gaps, lane) + slack)
+            .map(|lane| factor * worker_bound(&gaps, lane))
             .collect();
         Self {
+            slack,
             ranked: workers == 1,
             takes: 0,
             served: vec![Some(0); gaps.len()],
@@ -50,28 +60,28 @@ impl Fairness {
         }
     }
 
-    /// How many takes a head may see.
-    pub fn bound(&self, lane: usize) -> u64 {
+    /// How many takes a head may see: what the pool publishes.
+    pub(crate) fn bound(&self, lane: usize) -> u64 {
         self.bounds[lane]
     }
 
     /// A task came into an empty lane.
-    pub fn new_head(&mut self, lane: usize) {
+    pub(crate) fn new_head(&mut self, lane: usize) {
         self.head_since[lane] = self.takes;
     }
 
     /// The workers have run out of tasks.
-    pub fn idle(&mut self) {
+    pub(crate) fn idle(&mut self) {
         self.served.fill(None);
     }
 
     /// A task of this lane is taken; `waiting` says which lanes held something before, its own
     /// included.
-    pub fn take(&mut self, lane: usize, waiting: &[bool]) {
+    pub(crate) fn take(&mut self, lane: usize, waiting: &[bool]) {
         self.takes += 1;
         for (other, waits) in waiting.iter().enumerate() {
             let late = self.takes - self.head_since[other];
-            let limit = self.bounds[other] - u64::from(other != lane);
+            let limit = self.bounds[other] + self.slack - u64::from(other != lane);
             assert!(
                 !waits || late <= limit,
                 "the head of lane {other} has seen {late} takes, its bound is {}",
@@ -79,7 +89,10 @@ impl Fairness {
             );
         }
         let overtaken = waiting[lane + 1..].contains(&true);
-        if self.ranked && overtaken && let Some(last) = self.served[lane] {
+        if self.ranked
+            && overtaken
+            && let Some(last) = self.served[lane]
+        {
             assert!(
                 self.takes - last >= self.gaps[lane],
                 "lane {lane} went before a higher one {} takes after its last, its gap is {}",

@@ -6,20 +6,20 @@ use lanepool::{LaneConfig, OverflowPolicy, TaskPriority, WorkerPoolConfig};
 /// One run of a target.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct Scenario {
-    pub shape: Shape,
-    pub operations: Vec<Operation>,
-    pub ending: Ending,
+    pub(crate) shape: Shape,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) ending: Ending,
 }
 
 /// How the pool is built.
 #[derive(Arbitrary, Clone, Debug)]
-pub struct Shape {
+pub(crate) struct Shape {
     #[arbitrary(with = few_lanes)]
     lanes: Vec<Lane>,
     #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=3))]
-    pub workers: usize,
+    pub(crate) workers: usize,
     /// Whether a monitor counts along; then every task is timed.
-    pub monitored: bool,
+    pub(crate) monitored: bool,
     sample_all: bool,
     /// Whether a worker that is alone may claim several tasks at once. Async workers never do.
     long_runs: bool,
@@ -53,7 +53,7 @@ fn short_timeout(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
 impl Shape {
     /// The most tasks of a claim. Of several workers each claims single tasks: what one of them has
     /// in its hand the others cannot run, and the model could not tell who should be busy.
-    pub fn longest_run(&self) -> usize {
+    pub(crate) fn longest_run(&self) -> usize {
         if self.long_runs && self.workers == 1 {
             16
         } else {
@@ -62,7 +62,7 @@ impl Shape {
     }
 
     /// The configuration of the pool.
-    pub fn config(&self) -> WorkerPoolConfig {
+    pub(crate) fn config(&self) -> WorkerPoolConfig {
         let lane = |lane: &Lane| {
             LaneConfig::new()
                 .capacity(lane.capacity)
@@ -81,11 +81,13 @@ impl Shape {
         if let Some(seconds) = self.default_timeout {
             config = config.default_timeout(std::time::Duration::from_secs(seconds));
         }
-        config.build().expect("every shape is a valid configuration")
+        config
+            .build()
+            .expect("every shape is a valid configuration")
     }
 
     /// Whether the wait and run histograms have every task.
-    pub fn times_all(&self) -> bool {
+    pub(crate) fn times_all(&self) -> bool {
         self.monitored || self.sample_all
     }
 }
@@ -93,7 +95,7 @@ impl Shape {
 /// One thing that is done to the pool. Numbers that pick one of several are taken modulo how many
 /// there are; an operation that finds nothing to act on does nothing.
 #[derive(Arbitrary, Clone, Debug)]
-pub enum Operation {
+pub(crate) enum Operation {
     TrySubmit(TaskSpec),
     TrySpawn(TaskSpec),
     /// The blocking ways in, where they cannot block.
@@ -139,17 +141,17 @@ fn short_batch(u: &mut Unstructured<'_>) -> Result<Vec<TaskSpec>> {
 
 /// A task to be.
 #[derive(Arbitrary, Clone, Debug)]
-pub struct TaskSpec {
-    pub address: Address,
+pub(crate) struct TaskSpec {
+    pub(crate) address: Address,
     /// In seconds from now on the pool's clock; 0 has passed already.
     #[arbitrary(with = short_deadline)]
-    pub deadline: Option<u64>,
+    pub(crate) deadline: Option<u64>,
     /// Whether its context has numbers.
-    pub numbered: bool,
+    pub(crate) numbered: bool,
     /// Whether it runs until it is released.
-    pub gated: bool,
+    pub(crate) gated: bool,
     /// How it ends, unless it is released with another end.
-    pub end: End,
+    pub(crate) end: End,
 }
 
 fn short_deadline(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
@@ -161,7 +163,7 @@ fn short_deadline(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
-pub enum Address {
+pub(crate) enum Address {
     Priority(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(0..=3))] usize),
     /// One more than a pool can have.
     Lane(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(0..=8))] usize),
@@ -169,7 +171,7 @@ pub enum Address {
 
 impl Address {
     /// The priority of an address, or the usual one.
-    pub fn priority(self) -> TaskPriority {
+    pub(crate) fn priority(self) -> TaskPriority {
         match self {
             Address::Priority(priority) => TaskPriority::ALL[priority],
             Address::Lane(_) => TaskPriority::Normal,
@@ -177,11 +179,9 @@ impl Address {
     }
 
     /// The lane among so many: a priority's is the nearest, ends to ends.
-    pub fn lane(self, lanes: usize) -> usize {
+    pub(crate) fn lane(self, lanes: usize) -> usize {
         match self {
-            Address::Priority(priority) => {
-                ((priority * (lanes - 1)) as f64 / 3.0).round() as usize
-            }
+            Address::Priority(priority) => ((priority * (lanes - 1)) as f64 / 3.0).round() as usize,
             Address::Lane(lane) => lane,
         }
     }
@@ -189,7 +189,7 @@ impl Address {
 
 /// How the service ends a task.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Complete,
     Fail,
     Panic,
@@ -199,7 +199,7 @@ pub enum End {
 
 /// How the pool ends.
 #[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// Everything is let run, every caller is answered, then the pool is shut down.
     Finish,
     /// Shut down with what there is, and time to run it.

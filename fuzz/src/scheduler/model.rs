@@ -15,7 +15,7 @@ use super::world::{Event, Id};
 
 /// What becomes of a task that is handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     Enters,
     Waits,
     Full,
@@ -36,7 +36,7 @@ enum Stage {
 
 /// Who waits for a task's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     Waits,
     Nobody,
     /// Went away: cancels what is not started.
@@ -44,9 +44,9 @@ pub enum Caller {
 }
 
 #[derive(Debug)]
-pub struct Task {
-    pub spec: TaskSpec,
-    pub lane: usize,
+pub(crate) struct Task {
+    pub(crate) spec: TaskSpec,
+    pub(crate) lane: usize,
     /// On the pool's clock, in seconds.
     deadline: Option<u64>,
     stage: Stage,
@@ -74,7 +74,7 @@ struct Lane {
 }
 
 #[derive(Debug)]
-pub struct Model {
+pub(crate) struct Model {
     lanes: Vec<Lane>,
     tasks: Vec<Task>,
     fairness: Fairness,
@@ -92,7 +92,12 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(config: &WorkerPoolConfig, longest_run: usize, concurrent: bool, times_all: bool) -> Self {
+    pub(crate) fn new(
+        config: &WorkerPoolConfig,
+        longest_run: usize,
+        concurrent: bool,
+        times_all: bool,
+    ) -> Self {
         let lane = |lane: &lanepool::LaneConfig| Lane {
             capacity: lane.capacity.max(2).next_power_of_two(),
             waits: lane.overflow == OverflowPolicy::Wait,
@@ -122,28 +127,29 @@ impl Model {
         }
     }
 
-    pub fn bound(&self, lane: usize) -> u64 {
+    pub(crate) fn bound(&self, lane: usize) -> u64 {
         self.fairness.bound(lane)
     }
 
-    pub fn lanes(&self) -> usize {
+    pub(crate) fn lanes(&self) -> usize {
         self.lanes.len()
     }
 
-    pub fn task(&self, id: Id) -> &Task {
+    pub(crate) fn task(&self, id: Id) -> &Task {
         &self.tasks[id]
     }
 
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
 
-    pub fn workers_left(&self) -> usize {
-        self.alive
+    /// A task's deadline on the pool's clock, in seconds.
+    pub(crate) fn deadline(&self, id: Id) -> Option<u64> {
+        self.tasks[id].deadline
     }
 
     /// A task to be. It is `Outside`.
-    pub fn make(&mut self, spec: &TaskSpec, caller: Caller) -> Id {
+    pub(crate) fn make(&mut self, spec: &TaskSpec, caller: Caller) -> Id {
         self.tasks.push(Task {
             spec: spec.clone(),
             lane: spec.address.lane(self.lanes.len()),
@@ -158,11 +164,13 @@ impl Model {
     }
 
     fn expired(&self, id: Id) -> bool {
-        self.tasks[id].deadline.is_some_and(|deadline| self.now >= deadline)
+        self.tasks[id]
+            .deadline
+            .is_some_and(|deadline| self.now >= deadline)
     }
 
     /// The look at a task before it may enter. Returns a refusal.
-    pub fn check(&mut self, id: Id) -> Option<Verdict> {
+    pub(crate) fn check(&mut self, id: Id) -> Option<Verdict> {
         let lane = self.tasks[id].lane;
         if lane >= self.lanes.len() {
             return Some(Verdict::NoSuchLane);
@@ -177,18 +185,18 @@ impl Model {
     }
 
     /// How many more tasks a lane takes.
-    pub fn room(&self, lane: usize) -> usize {
+    pub(crate) fn room(&self, lane: usize) -> usize {
         let lane = &self.lanes[lane];
         lane.capacity - (lane.queue.len() - lane.in_hand)
     }
 
     /// Free slots at which the first who waits is let in: an eighth.
-    pub fn enough_room(&self, lane: usize) -> bool {
+    pub(crate) fn enough_room(&self, lane: usize) -> bool {
         self.room(lane) >= (self.lanes[lane].capacity / 8).max(1)
     }
 
     /// A task that was checked tries to enter its lane.
-    pub fn enter(&mut self, id: Id, may_wait: bool) -> Verdict {
+    pub(crate) fn enter(&mut self, id: Id, may_wait: bool) -> Verdict {
         let lane = self.tasks[id].lane;
         let verdict = if self.closed {
             Verdict::Closed
@@ -216,7 +224,7 @@ impl Model {
     }
 
     /// A task is handed in.
-    pub fn submit(&mut self, id: Id, may_wait: bool) -> Verdict {
+    pub(crate) fn submit(&mut self, id: Id, may_wait: bool) -> Verdict {
         match self.check(id) {
             Some(refusal) => refusal,
             None => self.enter(id, may_wait),
@@ -224,7 +232,7 @@ impl Model {
     }
 
     /// Whether a task would have to wait for room.
-    pub fn would_wait(&self, spec: &TaskSpec) -> bool {
+    pub(crate) fn would_wait(&self, spec: &TaskSpec) -> bool {
         let lane = spec.address.lane(self.lanes.len());
         !self.closed
             && spec.deadline != Some(0)
@@ -235,24 +243,24 @@ impl Model {
     }
 
     /// The caller of a task goes away.
-    pub fn leave(&mut self, id: Id) {
+    pub(crate) fn leave(&mut self, id: Id) {
         self.tasks[id].caller = Caller::Gone;
     }
 
     /// The caller of a task lets it run for nobody.
-    pub fn detach(&mut self, id: Id) {
+    pub(crate) fn detach(&mut self, id: Id) {
         self.tasks[id].caller = Caller::Nobody;
     }
 
-    pub fn advance(&mut self, seconds: u64) {
+    pub(crate) fn advance(&mut self, seconds: u64) {
         self.now += seconds;
     }
 
-    pub fn release(&mut self, id: Id) {
+    pub(crate) fn release(&mut self, id: Id) {
         self.tasks[id].released = true;
     }
 
-    pub fn open_gates(&mut self) {
+    pub(crate) fn open_gates(&mut self) {
         self.gates_open = true;
     }
 
@@ -267,43 +275,45 @@ impl Model {
     }
 
     /// Tasks that wait at their gates.
-    pub fn at_gates(&self) -> Vec<Id> {
-        self.running().filter(|id| !self.is_free_to_end(*id)).collect()
+    pub(crate) fn at_gates(&self) -> Vec<Id> {
+        self.running()
+            .filter(|id| !self.is_free_to_end(*id))
+            .collect()
     }
 
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.lanes.iter().map(|lane| lane.queue.len()).sum()
     }
 
     /// Whether the workers have gone as far as they can: none may end its task, and none is free while
     /// a task waits.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         let running = self.running().count();
         !self.running().any(|id| self.is_free_to_end(id))
             && (self.queued() == 0 || running >= self.alive)
     }
 
     /// Whether every worker has a task.
-    pub fn all_busy(&self) -> bool {
+    pub(crate) fn all_busy(&self) -> bool {
         self.running().count() >= self.alive
     }
 
     /// The workers have gone as far as they can.
-    pub fn settled(&mut self) {
+    pub(crate) fn settled(&mut self) {
         if self.queued() == 0 && self.running().next().is_none() {
             self.fairness.idle();
         }
     }
 
     /// A worker that is alone has so many tasks that the model takes for queued in its hand.
-    pub fn note_hand(&mut self, lane: usize, queued: u64) {
+    pub(crate) fn note_hand(&mut self, lane: usize, queued: u64) {
         let lane = &mut self.lanes[lane];
         lane.in_hand = lane.queue.len() - queued as usize;
         assert!(lane.in_hand < 16, "{} tasks in a hand", lane.in_hand);
     }
 
     /// How a task was answered, if its caller would find an answer.
-    pub fn answer(&self, id: Id) -> Option<Outcome> {
+    pub(crate) fn answer(&self, id: Id) -> Option<Outcome> {
         let task = &self.tasks[id];
         match task.stage {
             _ if task.given_up => Some(Outcome::Abandoned),
@@ -313,18 +323,22 @@ impl Model {
     }
 
     /// Whether the pool has the request of this task.
-    pub fn is_inside(&self, id: Id) -> bool {
+    pub(crate) fn is_inside(&self, id: Id) -> bool {
         matches!(self.tasks[id].stage, Stage::Queued | Stage::Running)
     }
 
     /// Whether every request that was made has been dropped, and where not, the first.
-    pub fn first_not_dropped(&self) -> Option<Id> {
+    pub(crate) fn first_not_dropped(&self) -> Option<Id> {
         self.tasks.iter().position(|task| !task.dropped)
     }
 
     fn end(&mut self, id: Id, outcome: Outcome) {
         let task = &mut self.tasks[id];
-        let outcome = if task.given_up { Outcome::Abandoned } else { outcome };
+        let outcome = if task.given_up {
+            Outcome::Abandoned
+        } else {
+            outcome
+        };
         let lane = &mut self.lanes[task.lane];
         if task.stage == Stage::Running {
             lane.running -= 1;
@@ -335,7 +349,7 @@ impl Model {
     }
 
     /// Checks what the journal says.
-    pub fn happened(&mut self, event: Event) {
+    pub(crate) fn happened(&mut self, event: Event) {
         match event {
             Event::Started { id } => self.started(id),
             Event::Ended { id, end } => self.ended(id, end),
@@ -346,11 +360,18 @@ impl Model {
     /// A worker takes a task out of its lane.
     fn take(&mut self, id: Id) {
         let lane = self.tasks[id].lane;
-        let waiting: Vec<bool> = self.lanes.iter().map(|lane| !lane.queue.is_empty()).collect();
+        let waiting: Vec<bool> = self
+            .lanes
+            .iter()
+            .map(|lane| !lane.queue.is_empty())
+            .collect();
         let queue = &mut self.lanes[lane].queue;
         let place = queue.iter().position(|queued| *queued == id);
         let place = place.expect("a task is taken from its lane once");
-        assert!(place <= self.disorder, "task {id} was taken from place {place} of its lane");
+        assert!(
+            place <= self.disorder,
+            "task {id} was taken from place {place} of its lane"
+        );
         queue.remove(place);
         self.lanes[lane].in_hand = self.lanes[lane].in_hand.saturating_sub(1);
         self.fairness.take(lane, &waiting);
@@ -358,14 +379,19 @@ impl Model {
 
     fn started(&mut self, id: Id) {
         assert_eq!(self.tasks[id].stage, Stage::Queued, "task {id} is started");
-        assert_ne!(self.tasks[id].caller, Caller::Gone, "cancelled task {id} is started");
+        let task = &self.tasks[id];
+        let cancelled = task.caller == Caller::Gone && !task.given_up;
+        assert!(!cancelled, "cancelled task {id} is started");
         assert!(!self.expired(id), "expired task {id} is started");
         self.take(id);
         self.tasks[id].stage = Stage::Running;
         let lane = &mut self.lanes[self.tasks[id].lane];
         lane.running += 1;
         lane.started += 1;
-        assert!(self.running().count() <= self.alive, "more tasks run than there are workers");
+        assert!(
+            self.running().count() <= self.alive,
+            "more tasks run than there are workers"
+        );
     }
 
     fn ended(&mut self, id: Id, end: End) {
@@ -406,12 +432,12 @@ impl Model {
         }
     }
 
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.closed = true;
     }
 
     /// Takes every task that is in its lane. Returns those that are abandoned, lane by lane.
-    pub fn abandon_queued(&mut self) -> Vec<Id> {
+    pub(crate) fn abandon_queued(&mut self) -> Vec<Id> {
         let mut abandoned = Vec::new();
         for lane in 0..self.lanes.len() {
             let in_hand = self.lanes[lane].in_hand;
@@ -429,7 +455,7 @@ impl Model {
 
     /// Everybody who waits for a task in a worker's hands is told that it is abandoned. Returns the
     /// tasks that run.
-    pub fn abandon_running(&mut self) -> Vec<Id> {
+    pub(crate) fn abandon_running(&mut self) -> Vec<Id> {
         for task in &mut self.tasks {
             let held = matches!(task.stage, Stage::Queued | Stage::Running);
             task.given_up |= held && task.caller == Caller::Waits;
@@ -438,7 +464,7 @@ impl Model {
     }
 
     /// The workers are taken away.
-    pub fn end_workers(&mut self) {
+    pub(crate) fn end_workers(&mut self) {
         self.alive = 0;
         self.close();
         let running: Vec<Id> = self.running().collect();
@@ -467,7 +493,7 @@ impl Model {
     ///
     /// # Errors
     /// Both sides, as text.
-    pub fn compare(&self, statistics: &WorkerPoolStatistics) -> Result<(), String> {
+    pub(crate) fn compare(&self, statistics: &WorkerPoolStatistics) -> Result<(), String> {
         if let Err(imbalance) = statistics.conserved() {
             return Err(imbalance.to_string());
         }
@@ -486,7 +512,7 @@ impl Model {
     }
 
     /// Accepted, started, and ended tasks of all lanes.
-    pub fn totals(&self) -> (u64, u64, u64) {
+    pub(crate) fn totals(&self) -> (u64, u64, u64) {
         let sum = |count: fn(&Lane) -> u64| self.lanes.iter().map(count).sum();
         (
             sum(|lane| lane.accepted),
@@ -495,7 +521,7 @@ impl Model {
         )
     }
 
-    pub fn panics(&self) -> u64 {
+    pub(crate) fn panics(&self) -> u64 {
         self.panics
     }
 }

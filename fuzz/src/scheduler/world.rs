@@ -16,16 +16,23 @@ use lanepool::{AsyncService, Outcome, PerformanceMonitor, Service, TaskContext};
 use super::input::End;
 
 /// A task's number: its place in the model's list.
-pub type Id = usize;
+pub(crate) type Id = usize;
 
 /// Something that happened, in the order in which it did.
 #[derive(Clone, Copy, Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// The service was entered.
-    Started { id: Id },
+    Started {
+        id: Id,
+    },
     /// The service is about to end a task so.
-    Ended { id: Id, end: End },
-    RequestDropped { id: Id },
+    Ended {
+        id: Id,
+        end: End,
+    },
+    RequestDropped {
+        id: Id,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -46,22 +53,22 @@ struct State {
 
 /// What a monitor was told.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Seen {
-    pub enqueued: u64,
-    pub dequeued: u64,
-    pub finished: u64,
+pub(crate) struct Seen {
+    pub(crate) enqueued: u64,
+    pub(crate) dequeued: u64,
+    pub(crate) finished: u64,
 }
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub struct World {
+pub(crate) struct World {
     state: Mutex<State>,
     moved: Condvar,
 }
 
 impl World {
     /// A world in which so many workers may be ruined.
-    pub fn new(ruins: usize) -> Arc<Self> {
+    pub(crate) fn new(ruins: usize) -> Arc<Self> {
         let world = Self::default();
         world.lock().ruins_left = ruins;
         Arc::new(world)
@@ -79,7 +86,7 @@ impl World {
     }
 
     /// The next event that the driver has not read.
-    pub fn next_event(&self) -> Option<Event> {
+    pub(crate) fn next_event(&self) -> Option<Event> {
         let mut state = self.lock();
         let event = state.events.get(state.read).copied()?;
         state.read += 1;
@@ -87,12 +94,12 @@ impl World {
     }
 
     /// How much has happened.
-    pub fn events(&self) -> usize {
+    pub(crate) fn events(&self) -> usize {
         self.lock().events.len()
     }
 
     /// Waits until something has happened that the driver has not read. Returns whether it has.
-    pub fn wait_for_event(&self, limit: Duration) -> bool {
+    pub(crate) fn wait_for_event(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut state = self.lock();
         while state.events.len() == state.read {
@@ -109,7 +116,7 @@ impl World {
     }
 
     /// Says how a task at its gate ends.
-    pub fn release(&self, id: Id, end: End) {
+    pub(crate) fn release(&self, id: Id, end: End) {
         let waker = {
             let mut state = self.lock();
             state.decided.insert(id, end);
@@ -120,7 +127,7 @@ impl World {
     }
 
     /// Lets every task end as it was planned.
-    pub fn open_gates(&self) {
+    pub(crate) fn open_gates(&self) {
         let wakers = {
             let mut state = self.lock();
             state.open = true;
@@ -131,12 +138,12 @@ impl World {
     }
 
     /// Answers of the service that have not been dropped.
-    pub fn values_alive(&self) -> usize {
+    pub(crate) fn values_alive(&self) -> usize {
         self.lock().values_alive
     }
 
     /// What the monitor was told.
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.lock().seen
     }
 
@@ -188,12 +195,12 @@ impl World {
 
 /// A request, whose drop is told.
 #[derive(Debug)]
-pub struct Request {
-    pub id: Id,
-    pub message_id: Option<u64>,
-    pub gated: bool,
-    pub end: End,
-    pub world: Arc<World>,
+pub(crate) struct Request {
+    pub(crate) id: Id,
+    pub(crate) message_id: Option<u64>,
+    pub(crate) gated: bool,
+    pub(crate) end: End,
+    pub(crate) world: Arc<World>,
 }
 
 impl Drop for Request {
@@ -204,8 +211,8 @@ impl Drop for Request {
 
 /// What the service answers with, as response and as error; counted while it is alive.
 #[derive(Debug)]
-pub struct Value {
-    pub id: Id,
+pub(crate) struct Value {
+    pub(crate) id: Id,
     world: Arc<World>,
 }
 
@@ -227,7 +234,7 @@ impl Drop for Value {
 
 /// The service: tells of its beginning, waits at the gate, tells of its end.
 #[derive(Debug)]
-pub struct Gated(pub Arc<World>);
+pub(crate) struct Gated(pub(crate) Arc<World>);
 
 impl AsyncService<Request> for Gated {
     type Response = Value;
@@ -291,7 +298,7 @@ impl Service<Request> for Gated {
 
 /// Counts what it is told.
 #[derive(Debug)]
-pub struct Counter(pub Arc<World>);
+pub(crate) struct Counter(pub(crate) Arc<World>);
 
 impl PerformanceMonitor for Counter {
     fn on_enqueued(&self, _lane: usize) {

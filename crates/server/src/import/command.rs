@@ -1,5 +1,6 @@
 //! The phases of `lanepool import`: a project, its files, the run, the report.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -16,7 +17,7 @@ use super::report::ImportReport;
 use super::run::{self, RunPlan};
 use super::sample::{self, SampleError, SamplePlan};
 use super::table;
-use super::walk::{self, Walked};
+use super::walk::{self, FoundFile, Walked};
 use crate::cli::ImportArgs;
 use crate::interrupt::Interrupt;
 
@@ -56,16 +57,11 @@ pub(crate) fn import(args: &ImportArgs) -> Result<bool, CommandError> {
             (Project::open(folder.path())?, Some(folder))
         }
     };
-    let Walked {
-        mut files,
-        failures,
-    } = walk::walk(&project, || interrupt.requested());
+    let Walked { files, failures } = walk::walk(&project, || interrupt.requested());
     if interrupt.requested() {
         return Err(CommandError::Interrupted);
     }
-    // The lanes alone would not do: a lane that is full holds the submitter back, and scripts that come
-    // later in the walk with it. Equal priorities keep the order of the walk.
-    files.sort_by_key(|file| std::cmp::Reverse(file.kind.priority()));
+    let files = in_order(files);
 
     let progress = Progress::new("importing", files.len());
     let ran = run::run(&project, &files, plan(args), &interrupt, &progress)?;
@@ -78,6 +74,13 @@ pub(crate) fn import(args: &ImportArgs) -> Result<bool, CommandError> {
     let report = ImportReport::new(found, failures, ran);
     print(&text(&report, args.json)).map_err(CommandError::Print)?;
     Ok(report.all_imported())
+}
+
+/// Scripts first. The lanes alone would not do: a lane that is full holds the submitter back, and scripts
+/// that come later in the walk with it. Equal priorities keep the order of the walk.
+fn in_order(mut files: Vec<FoundFile>) -> Vec<FoundFile> {
+    files.sort_by_key(|file| Reverse(file.kind.priority()));
+    files
 }
 
 fn plan(args: &ImportArgs) -> RunPlan {
@@ -143,5 +146,26 @@ fn print(text: &str) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::asset_kind::AssetKind;
+
+    #[test]
+    fn scripts_are_submitted_before_scenes_before_textures() {
+        let found = |path: &str| FoundFile {
+            path: path.to_owned(),
+            kind: AssetKind::of(path),
+        };
+        let files = ["a.png", "b.unity", "c.cs", "d.png", "e.mat", "f.shader"].map(found);
+        let files = in_order(files.to_vec());
+        let order: Vec<_> = files.iter().map(|file| file.path.as_str()).collect();
+        assert_eq!(
+            order,
+            ["c.cs", "f.shader", "b.unity", "e.mat", "a.png", "d.png"]
+        );
     }
 }

@@ -118,12 +118,8 @@ impl Setting {
         self.gates[path].open.send(()).expect("the worker waits");
     }
 
-    /// Waits until the lane of the editor has this many requests in it.
-    fn critical_queued(&self, count: u64) {
-        let lane = TaskPriority::Critical as usize;
-        while self.pool.statistics().lanes[lane].queued < count {
-            thread::yield_now();
-        }
+    fn queued(&self) -> u64 {
+        self.pool.statistics().total().queued
     }
 
     /// How many files finish after a gate is opened until the one that was opened meanwhile has, at
@@ -172,9 +168,12 @@ fn open_in_editor_at(setting: &Setting, gate: &str, path: &str) {
         seed: 1,
     };
     let pool = &setting.pool;
+    let before = setting.queued();
     thread::scope(|scope| {
         let editor = scope.spawn(move || editor::open_files(pool, &[file], opening, &closed));
-        setting.critical_queued(1);
+        while setting.queued() == before {
+            thread::yield_now();
+        }
         setting.open(gate);
         let opened = editor.join().expect("it does not panic");
         assert_eq!(

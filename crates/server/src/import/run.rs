@@ -228,6 +228,12 @@ mod tests {
             (files.len() + ran.tally.opened) as u64
         );
         assert!(ran.tally.opened >= 1);
+        for lane in &ran.statistics.lanes {
+            assert_eq!(
+                (lane.wait.count(), lane.run.count()),
+                (lane.completed, lane.completed)
+            );
+        }
     }
 
     #[test]

@@ -1,0 +1,77 @@
+//! The two kinds of workers: tasks of a runtime that the driver steps, and threads.
+
+use std::sync::Arc;
+
+use lanepool::PoolBuilder;
+use tokio::runtime::{Builder, Runtime};
+
+use super::driver::Pool;
+use super::world::{Gated, World};
+
+/// Where the workers of a pool run.
+pub(crate) trait Machine: Sized {
+    /// Whether workers move while the driver acts.
+    const CONCURRENT: bool;
+
+    fn build(builder: PoolBuilder, world: Arc<World>) -> (Self, Pool);
+
+    /// Lets workers move that do not move by themselves.
+    fn step(&mut self);
+
+    /// Takes the workers away. Returns whether that can be done.
+    fn end_runtime(&mut self) -> bool;
+}
+
+/// Async workers on a runtime of this thread: nothing moves but in [`Machine::step`], so that a run is
+/// repeated exactly by its input.
+pub(crate) struct Tasks(Option<Runtime>);
+
+impl Machine for Tasks {
+    const CONCURRENT: bool = false;
+
+    fn build(builder: PoolBuilder, world: Arc<World>) -> (Self, Pool) {
+        let runtime = Builder::new_current_thread()
+            .build()
+            .expect("a runtime without drivers");
+        let pool = builder
+            .runtime(runtime.handle().clone())
+            .build_async(Gated(world))
+            .expect("every shape is a valid pool");
+        (Self(Some(runtime)), pool)
+    }
+
+    fn step(&mut self) {
+        if let Some(runtime) = &self.0 {
+            runtime.block_on(async {
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+    }
+
+    fn end_runtime(&mut self) -> bool {
+        self.0 = None;
+        true
+    }
+}
+
+/// Threads. They move whenever they can; after each operation the driver waits until none can.
+pub(crate) struct Threads;
+
+impl Machine for Threads {
+    const CONCURRENT: bool = true;
+
+    fn build(builder: PoolBuilder, world: Arc<World>) -> (Self, Pool) {
+        let pool = builder
+            .build(Gated(world))
+            .expect("every shape is a valid pool");
+        (Self, pool)
+    }
+
+    fn step(&mut self) {}
+
+    fn end_runtime(&mut self) -> bool {
+        false
+    }
+}
