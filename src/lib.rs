@@ -1,4 +1,318 @@
-//! lanepool
+//! A worker pool for servers: bounded priority lanes, a stated starvation bound, an account of every
+//! task.
+//!
+//! # Overview
+//!
+//! A [`WorkerPool`] runs one *service* on a fixed number of *workers*. Requests are handed over with a
+//! priority and, if wanted, a deadline; they wait in *lanes*, one bounded queue for each priority, and
+//! each has exactly one [`Outcome`], which its caller is told, whatever happens in between.
+//!
+//! - A [`Service`] is synchronous and runs on threads of the pool. An [`AsyncService`] runs as tokio
+//!   tasks. Both keep *state* for each worker: a buffer, a connection.
+//! - Callers may block or await, whichever kind of service the pool runs. Awaiting needs no runtime in
+//!   particular.
+//! - A full lane makes its submitters wait, or refuses, and a refusal hands the request back.
+//! - A shutdown finishes what was accepted within a time limit and reports what it could not finish.
+//!
+//! # Example
+//!
+//! ```
+//! use std::time::Duration;
+//! use lanepool::{ProcessingTask, TaskContext, TaskPriority, WorkerPool, service_fn};
+//!
+//! let pool = WorkerPool::new(service_fn(|path: String, _: &TaskContext| {
+//!     if path.starts_with("Assets/") { Ok(path.len()) } else { Err("not an asset") }
+//! }))?;
+//!
+//! // Wait for the answer, or take a ticket and wait later.
+//! let length = pool.execute_blocking("Assets/a.cs".into(), TaskPriority::High, TaskContext::new());
+//! assert_eq!(length, Ok(11));
+//! let task = ProcessingTask::new("Assets/wood.png".to_owned())
+//!     .priority(TaskPriority::Low)
+//!     .timeout(Duration::from_secs(60));
+//! let ticket = pool.submit_blocking(task).expect("the pool is open");
+//! assert_eq!(ticket.wait(), Ok(15));
+//!
+//! let report = pool.shutdown_blocking(Duration::from_secs(5));
+//! assert!(report.drained);
+//! assert_eq!(report.statistics.conserved(), Ok(()));
+//! assert_eq!(report.statistics.total().completed, 2);
+//! # Ok::<(), lanepool::BuildError>(())
+//! ```
+//!
+//! The folder `examples/` has more: deadlines and priorities, an async service, a result stream with
+//! back-pressure, a shutdown that runs out of time.
+//!
+//! # The contracts
+//!
+//! ## Conservation
+//!
+//! In each lane, whenever nothing moves:
+//!
+//! ```text
+//! submitted = refused + completed + failed + panicked + expired + cancelled + shed + abandoned
+//!           + queued + running
+//! ```
+//!
+//! Every accepted task has exactly one outcome, and every caller who waits is answered: after a panic,
+//! a shutdown, the loss of all workers, and the drop of the pool. An outcome is counted before its
+//! caller is told, save for tasks that outlive a shutdown's limit: they count as running until the
+//! worker is done with them. [`WorkerPoolStatistics::conserved`] checks the law; the two sides are
+//! counted apart.
+//!
+//! What no lane was asked to decide counts nowhere: a task for a lane that does not exist, one beyond
+//! the limit of a [`ResultStream`], one whose submitter left while it waited for room. `shed` is always
+//! 0 today, because no policy sheds.
+//!
+//! ## Bounded
+//!
+//! A lane never holds more than its capacity (rounded up to a power of two, 2 or more), and its memory
+//! is taken when the pool is built. When it is full, [`OverflowPolicy::Wait`] makes submitters wait
+//! and [`OverflowPolicy::Reject`] refuses; the ways in that begin with `try_` never wait. Those who
+//! wait are let in in their order, though one who comes while there is room does not stand in line.
+//! Replies lie in a slab that grows to the most tickets ever outstanding at once, and is reused.
+//!
+//! ## The starvation bound
+//!
+//! A higher lane goes first, except that a lower one that was passed over for its *gap* of pulls goes
+//! before it, once. With `n` lanes of weights `w` that add up to `S`, lane `L` has the gap
+//! `g(L) = ceil(S / w(L))`, and the task at its head is started within
+//!
+//! ```text
+//! N(L)   = W * r * B(L)                                 pulls of all workers together
+//! B(L)   = g(L) + n - 2                                 for every lane but the top one
+//! B(top) = the least k with k >= 1 + sum of ceil(k / g(l)) over the lower lanes l
+//! ```
+//!
+//! where `W` is the number of workers and `r` the longest run: 1 for async workers, and
+//! [`max_run_length`](WorkerPoolConfig::max_run_length) for threads. A single lane has `B = 1`. Only
+//! pulls with a choice count: where one lane alone holds something it is served, and nothing is passed
+//! over. By default (weights 1, 4, 16, 64) `B` is 87, 24, 8 and 4 from the lowest lane to the top.
+//! [`WorkerPool::starvation_bound`] computes `N`.
+//!
+//! The bound counts pulls, not time: a service that takes a minute makes the next pull a minute late.
+//!
+//! ## Work conservation
+//!
+//! No worker sleeps while a task waits in a lane that no awake worker is going to look at: every
+//! submission finds a worker awake and looking, or all of them busy, or wakes one; and a worker that
+//! stops looking because it found a task wakes another if more wait. Tasks that a worker has claimed in
+//! one run are its own; see [Limits](#limits).
+//!
+//! ## FIFO
+//!
+//! Tasks leave a lane in the order in which they entered it. Tasks of one thread, or of one batch,
+//! enter in the order in which they were handed over. With several workers they run side by side, and
+//! may finish in any order.
+//!
+//! ## Deadlines
+//!
+//! A deadline is a point in time; at that point it is too late. It is checked when a task is handed
+//! over ([`SubmitError::Expired`]) and when a worker comes to it ([`ProcessingError::Expired`]), so a
+//! task past its deadline is never started. The service finds the deadline in the [`TaskContext`]; a
+//! task that runs is not stopped. A task without one gets
+//! [`default_timeout`](WorkerPoolConfig::default_timeout) from its submission, if that is set.
+//!
+//! ## Cancellation
+//!
+//! Dropping a [`Ticket`], or the future of [`WorkerPool::execute`], cancels: a task that was not
+//! started never is, and one that runs is finished and its result dropped. A cancelled task keeps its
+//! place in the lane until a worker comes to it. [`Ticket::detach`] gives up the result and lets the
+//! task run; fire-and-forget tasks cannot be cancelled.
+//!
+//! ## Shutdown
+//!
+//! [`WorkerPool::shutdown`] and its blocking twin refuse what comes from then on, let the workers run
+//! what was accepted for at most the given time, and then abandon the rest: every caller is answered,
+//! the requests that no worker has claimed are handed back with their contexts, and the tasks that
+//! still run are named. A worker that is still at a task ends once the service returns and what it had
+//! claimed besides (see [Limits](#limits)) is run.
+//!
+//! Dropping the last handle waits for nothing: tasks in the lanes are abandoned and their callers told
+//! so, and tasks that workers have claimed are finished and answered.
+//!
+//! ## Panics
+//!
+//! A panic of the service fails its task alone, with the panic's message. The worker drops its state,
+//! makes new state and goes on; subscribers are sent [`PoolEvent::WorkerPanicked`]. If making new state
+//! panics, that worker ends; when the last one has ended the pool is closed and all who wait are
+//! answered with [`ProcessingError::Abandoned`]. A panic while the first states are made fails the
+//! build. A [`PerformanceMonitor`] that panics is not called again.
+//!
+//! ## Nested use
+//!
+//! On a thread of the pool, [`WorkerPool::execute_blocking`], [`WorkerPool::execute_timeout`] and
+//! [`WorkerPool::execute_batch_blocking`] on that same pool are refused with [`SubmitError::Nested`],
+//! and so are the other blocking ways in if they had to wait for room. To submit without waiting is
+//! always fine. What is not detected stands under [Limits](#limits).
+//!
+//! ## Idle costs nothing
+//!
+//! A thread without a task looks around for a microsecond or so, yields some dozens of times at most,
+//! and sleeps on a futex until it is woken. An async worker sleeps on its waker at once. There is no
+//! timer, and a pool at rest polls nothing.
+//!
+//! # Ways in
+//!
+//! | | blocks | awaits | never waits |
+//! |---|---|---|---|
+//! | answer | [`execute_blocking`], [`execute_timeout`] | [`execute`] | |
+//! | ticket | [`submit_blocking`] | [`submit`] | [`try_submit`] |
+//! | nothing | [`spawn_blocking`] | [`spawn`] | [`try_spawn`] |
+//! | many answers, in order | [`execute_batch_blocking`] | [`execute_batch`] | |
+//! | many answers, as they come | [`ResultStream`] | [`ResultStream`] | [`ResultStream`] |
+//!
+//! [`execute`]: WorkerPool::execute
+//! [`execute_blocking`]: WorkerPool::execute_blocking
+//! [`execute_timeout`]: WorkerPool::execute_timeout
+//! [`submit`]: WorkerPool::submit
+//! [`submit_blocking`]: WorkerPool::submit_blocking
+//! [`try_submit`]: WorkerPool::try_submit
+//! [`spawn`]: WorkerPool::spawn
+//! [`spawn_blocking`]: WorkerPool::spawn_blocking
+//! [`try_spawn`]: WorkerPool::try_spawn
+//! [`execute_batch`]: WorkerPool::execute_batch
+//! [`execute_batch_blocking`]: WorkerPool::execute_batch_blocking
+//!
+//! A [`Ticket`] is a future and can be waited for from a thread as well. A [`ProcessingTask`] says more
+//! than a bare request: priority or lane, deadline, and numbers that the service, the shutdown report
+//! and the result stream show again.
+//!
+//! # Errors
+//!
+//! Three questions, three types. [`SubmitError`]: why was it not accepted? It holds the request.
+//! [`ProcessingError`]: what became of the accepted task instead of a response? [`ExecuteError`] is
+//! either of them, or that the caller's time was up.
+//!
+//! ```
+//! use lanepool::{ExecuteError, ProcessingError, TaskContext, TaskPriority, WorkerPool, service_fn};
+//!
+//! let pool = WorkerPool::new(service_fn(|n: u32, _: &TaskContext| {
+//!     n.checked_sub(10).ok_or("too small")
+//! }))?;
+//! let answer = |n| match pool.execute_blocking(n, TaskPriority::Normal, TaskContext::new()) {
+//!     Ok(rest) => format!("{rest} left"),
+//!     Err(ExecuteError::Refused(refused)) => format!("{} comes back", refused.into_request()),
+//!     Err(ExecuteError::Processing(ProcessingError::Failed(why))) => why.to_owned(),
+//!     Err(other) => other.to_string(),
+//! };
+//! assert_eq!(answer(12), "2 left");
+//! assert_eq!(answer(9), "too small");
+//! pool.shutdown_blocking(std::time::Duration::from_secs(5));
+//! assert_eq!(answer(12), "12 comes back");
+//! # Ok::<(), lanepool::BuildError>(())
+//! ```
+//!
+//! A pool that cannot be built says so with a [`BuildError`]; a [`ConfigError`] lists every problem of
+//! a configuration at once.
+//!
+//! # Statistics
+//!
+//! [`WorkerPool::statistics`] reads counts by lane and outcome, wait and run times as histograms
+//! (percentiles up to a sixteenth too large, never too small), each worker's share of work and idleness,
+//! and the *dispatch overhead*: how long the pool itself took for tasks that met an idle worker. Queue
+//! wait is apart from that, because under load it is a matter of arithmetic and not of the pool.
+//!
+//! Counts are exact. Times are taken of one task in
+//! [`sample_every`](WorkerPoolConfig::sample_every), 32 by default, and what is derived from times
+//! (percentiles, utilisation, idle while backlogged) is an estimate from that sample. A
+//! [`PerformanceMonitor`] is told of every task, and a pool that has one times them all.
+//! [`WorkerPool::events`] tells of panics, ended workers and the close.
+//!
+//! # Choosing a configuration
+//!
+//! The defaults are meant to be kept until a figure says otherwise: a worker for each CPU that the
+//! process may use (affinity and container quota respected), four lanes of 1,024 tasks whose
+//! submitters wait.
+//!
+//! | if | then |
+//! |---|---|
+//! | services wait for disks or peers | more [workers](WorkerPoolConfig::worker_count) than CPUs, or an async service; either way at most one request a worker is in flight |
+//! | callers must not be held up | [`OverflowPolicy::Reject`] on their lane, or `try_submit` |
+//! | bursts are refused or held up | a larger [capacity](LaneConfig::capacity); it costs memory and waiting, not speed |
+//! | the lowest lane waits too long | a larger [weight](LaneConfig::weight); [`WorkerPool::starvation_bound`] says what it buys |
+//! | a very cheap task may stand in front of a slow one in the same lane | [`max_run_length`](WorkerPoolConfig::max_run_length) 1 |
+//! | few tasks, or exact percentiles wanted | [`sample_every`](WorkerPoolConfig::sample_every) 1 |
+//! | nobody wants an answer after a while | [`default_timeout`](WorkerPoolConfig::default_timeout) |
+//! | a test of deadlines | [`Clock::manual`] |
+//!
+//! ```
+//! use lanepool::{OverflowPolicy, TaskContext, TaskPriority, WorkerPool, WorkerPoolConfig, service_fn};
+//!
+//! let config = WorkerPoolConfig::builder()
+//!     .workers(8)
+//!     .thread_name("assets")
+//!     .lane(TaskPriority::Critical, |lane| lane.capacity(64).overflow(OverflowPolicy::Reject))
+//!     .lane(TaskPriority::Low, |lane| lane.capacity(16_384).weight(4))
+//!     .max_run_length(1)
+//!     .build()?;
+//! let pool = WorkerPool::with_config(service_fn(|n: u8, _: &TaskContext| Ok::<_, ()>(n)), config)?;
+//! // 8 workers, runs of 1, and the gap ceil(88 / 4) + 4 lanes - 2.
+//! assert_eq!(pool.starvation_bound(TaskPriority::Low), 8 * (22 + 4 - 2));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `tokio` (default): async services. Without it the library has threads alone; the ways in that await
+//!   are there all the same.
+//! - `serde`: `Serialize` and `Deserialize` for the configuration, priorities, policies and outcomes.
+//!   Unknown fields of a configuration are refused.
+//! - `loom`: the models of `cargo test --features loom`. Changes nothing for dependents.
+//! - `internals`: for this project's own benchmarks and fuzzers. No promise of stability.
+//!
+//! # Limits
+//!
+//! - **A preempted producer delays its lane.** A submitter that the system interrupts between claiming
+//!   a place and filling it holds up what comes later in the same lane until it runs again. Other lanes
+//!   are unaffected, and no code of the user runs in that window.
+//! - **Runs.** A worker that finds tasks to cost less than 60 ns claims a few at once, at most 16, so up
+//!   to 15 tasks can be bound to a worker that then meets a slow one. Higher lanes still overtake them,
+//!   and a `max_run_length` of 1 turns runs off. Async workers form none.
+//! - **Requests lie inline.** A lane's memory is its capacity times the size of a request and about 80
+//!   bytes, and a request is moved by copying. Box those of more than about 128 bytes.
+//! - **Nested waits that are not detected:** [`Ticket::wait`] and [`ResultStream::next_blocking`] on a
+//!   thread of their own pool, the pool's futures if such a thread blocks on them, and async services
+//!   that await their own pool. When every worker does so, they wait for ever.
+//! - **`panic = "abort"`** ends the process at a service's panic. What is promised about panics needs
+//!   unwinding.
+//! - **A service that holds a handle of its own pool** keeps that pool alive, which then ends by
+//!   [`WorkerPool::shutdown`] and not by drop.
+//! - **A running task is never interrupted**, be it by a deadline, a cancellation or a shutdown. A
+//!   service that may run for long should look at its deadline.
+//! - **Async workers need their runtime.** If it is blocked, they are; if it is shut down they end, and
+//!   the tasks they run are abandoned.
+//! - **Sampled times** of a lane with few tasks rest on few records. See [Statistics](#statistics).
+//! - **The number of workers and the configuration are fixed** once the pool is built.
+//!
+//! # Where things are
+//!
+//! Where the names of the design sketch that this crate grew from live now:
+//!
+//! | sketch | here |
+//! |---|---|
+//! | `WorkerPool` | [`WorkerPool`], generic over request, response and error |
+//! | `new` | [`WorkerPool::new`], which takes the service |
+//! | `with_config` | [`WorkerPool::with_config`] |
+//! | `with_performance_monitor` | [`WorkerPool::with_performance_monitor`], which takes a [`PerformanceMonitor`] |
+//! | `execute(request, priority, context)` | [`WorkerPool::execute`], [`WorkerPool::execute_blocking`], [`WorkerPool::execute_timeout`] |
+//! | `execute_batch(tasks)` | [`WorkerPool::execute_batch`], [`WorkerPool::execute_batch_blocking`] |
+//! | `usage_ratio` | [`WorkerPool::usage_ratio`] |
+//! | `statistics` | [`WorkerPool::statistics`] |
+//! | `shutdown` | [`WorkerPool::shutdown`], [`WorkerPool::shutdown_blocking`], and their [`ShutdownReport`] |
+//! | `WorkerPoolConfig` | [`WorkerPoolConfig`], with a [`LaneConfig`] for each lane |
+//! | `TaskPriority` | [`TaskPriority`]: `Low`, `Normal`, `High`, `Critical` |
+//! | `TaskContext` | [`TaskContext`]: `connection_id`, `message_id`, `batch_id`, `deadline`; also `key` and `tenant` |
+//! | `ProcessingTask` | [`ProcessingTask`], a builder |
+//! | `ProcessingError` | [`ProcessingError`]; refusals are a [`SubmitError`] |
+//! | `WorkerStatistics` | [`WorkerStatistics`] |
+//! | `WorkerHealthStatus` | [`WorkerHealthStatus`] |
+//! | `WorkerPoolStatistics` | [`WorkerPoolStatistics`], with a [`LaneStatistics`] for each lane |
+//!
+//! In the source, `ARCHITECTURE.md` follows one request through the modules.
+#![cfg_attr(feature = "tokio", doc = "\n[`AsyncService`]: crate::AsyncService")]
+#![cfg_attr(not(feature = "tokio"), doc = "\n[`AsyncService`]: #features")]
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 #![deny(unsafe_code)]
 

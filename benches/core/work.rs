@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
     hint::black_box,
     sync::{
         Arc, Barrier,
@@ -225,13 +224,13 @@ impl<Q: Request> AsyncService<Q> for AsyncAdder {
         self.0.tally()
     }
 
-    fn call(
+    async fn call(
         &self,
         tally: &mut Tally,
         request: Q,
         _context: &TaskContext,
-    ) -> impl Future<Output = std::result::Result<u64, Infallible>> + Send {
-        async move { Ok(self.0.handle(tally, request.order())) }
+    ) -> std::result::Result<u64, Infallible> {
+        Ok(self.0.handle(tally, request.order()))
     }
 }
 

@@ -175,13 +175,11 @@ mod tests {
         let first = from_thread.recv().unwrap();
         let earlier = others().unwrap();
         // Whether a single receive has to sleep is up to chance; that not one of a thousand does, is not.
-        let last = (0..1000)
-            .map(|_| {
-                to_thread.send(()).unwrap();
-                from_thread.recv().unwrap()
-            })
-            .last()
-            .unwrap();
+        let mut last = first;
+        for _ in 0..1000 {
+            to_thread.send(()).unwrap();
+            last = from_thread.recv().unwrap();
+        }
         assert!((last - first).voluntary > 0, "{first:?} {last:?}");
         assert!(others().unwrap().since(&earlier).voluntary > 0);
         drop(to_thread);

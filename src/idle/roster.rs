@@ -33,9 +33,11 @@ pub(crate) enum Sleeper {
 /// All workers of a pool by what they do when they have nothing to do.
 #[derive(Debug)]
 pub(crate) struct Roster {
-    /// A word for each group of workers. Workers write their own part; a waker clears a sleeper's
-    /// bit.
-    words: Box<[CachePadded<AtomicU64>]>,
+    /// The word of the first group of workers, which for most pools is all there is. Workers write
+    /// their own part; a waker clears a sleeper's bit.
+    first: CachePadded<AtomicU64>,
+    /// The words of the other groups.
+    others: Box<[CachePadded<AtomicU64>]>,
     sleepers: Box<[Sleeper]>,
 }
 
@@ -61,7 +63,8 @@ impl Roster {
         let groups = sleepers.len().div_ceil(GROUP);
         let word = |_| CachePadded::new(AtomicU64::new(0));
         Self {
-            words: (0..groups).map(word).collect(),
+            first: word(0),
+            others: (1..groups).map(word).collect(),
             sleepers,
         }
     }
@@ -70,9 +73,16 @@ impl Roster {
         self.sleepers.len()
     }
 
+    fn words(&self) -> impl Iterator<Item = &CachePadded<AtomicU64>> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
     #[inline]
     fn word(&self, worker: usize) -> &AtomicU64 {
-        &self.words[worker / GROUP]
+        match worker / GROUP {
+            0 => &self.first,
+            group => &self.others[group - 1],
+        }
     }
 
     /// After a push: wakes a worker if one sleeps and none searches. Returns whether it woke one.
@@ -80,9 +90,11 @@ impl Roster {
     pub(crate) fn notify(&self) -> bool {
         dekker_fence();
         // ORDERING(idle-dekker): SeqCst, after the claim of the tail.
-        let first = IdleWord(self.words[0].load(Ordering::SeqCst));
-        let settled = first.searchers() > 0 || (first.sleepers() == 0 && self.words.len() == 1);
-        if settled { false } else { self.wake_one() }
+        let first = IdleWord(self.first.load(Ordering::SeqCst));
+        if first.searchers() > 0 || (first.sleepers() == 0 && self.others.is_empty()) {
+            return false;
+        }
+        self.wake_one()
     }
 
     /// Wakes the first sleeper if nobody searches. Returns whether it woke one.
@@ -91,11 +103,10 @@ impl Roster {
         // ORDERING(idle-dekker): SeqCst, as in `notify`, for each group.
         let searching =
             |word: &CachePadded<AtomicU64>| IdleWord(word.load(Ordering::SeqCst)).searchers() > 0;
-        if self.words.iter().any(searching) {
+        if self.words().any(searching) {
             return false;
         }
-        self.words
-            .iter()
+        self.words()
             .enumerate()
             .any(|(group, word)| self.wake_in(group, word))
     }
@@ -129,7 +140,7 @@ impl Roster {
 
     /// Wakes everybody. For a pool that closes.
     pub(crate) fn wake_all(&self) {
-        for (group, word) in self.words.iter().enumerate() {
+        for (group, word) in self.words().enumerate() {
             // Relaxed: the compare-exchange checks it.
             let mut current = IdleWord(word.load(Ordering::Relaxed));
             while let Some(member) = current.first_sleeper() {
@@ -180,8 +191,7 @@ impl Roster {
     fn any_asleep(&self) -> bool {
         // ORDERING(idle-dekker): SeqCst, after the change of our word: whoever lies down later looks
         // at the tails itself.
-        self.words
-            .iter()
+        self.words()
             .any(|word| IdleWord(word.load(Ordering::SeqCst)).sleepers() != 0)
     }
 
@@ -190,8 +200,7 @@ impl Roster {
         // Relaxed: a hint.
         let word = IdleWord(self.word(worker).load(Ordering::Relaxed));
         let asleep: u32 = self
-            .words
-            .iter()
+            .words()
             .map(|word| {
                 IdleWord(word.load(Ordering::Relaxed))
                     .sleepers()
@@ -266,12 +275,10 @@ impl Roster {
         }
     }
 
-    /// The async worker was woken and polled. The token may be one that came late for an earlier
-    /// sleep, so the worker may still stand among the sleepers; it works from here on.
-    pub(crate) fn awoken(&self, announced: Announced) {
-        let search = self.withdraw(announced);
-        // Nothing is passed on: this worker looks at every tail before it sleeps again.
-        self.found(search, || false);
+    /// The async worker was woken and polled, and searches from here on. The token may be one that came
+    /// late for an earlier sleep, so the worker may still stand among the sleepers.
+    pub(crate) fn awoken(&self, announced: Announced) -> Search {
+        self.withdraw(announced)
     }
 
     /// A worker that has announced its sleep ends instead. Whoever woke it meanwhile meant somebody

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use smallvec::SmallVec;
 
 use super::WorkerPool;
-use super::ways_in::Checked;
+use super::ways_in::Offer;
 use crate::error::{ExecuteError, SubmitError};
 use crate::idle::caller;
 use crate::lane::Refusal;
@@ -26,8 +26,8 @@ struct Feed<'a, Q, R, E, I> {
     /// Tasks of one lane that wait to enter it, last first.
     chunk: SmallVec<[Task<Q, R, E>; CHUNK]>,
     lane: usize,
-    /// A checked task of another lane than the chunk's.
-    next: Option<Checked<Q>>,
+    /// A task of another lane than the chunk's.
+    next: Option<(usize, Offer<Q, R, E>)>,
     /// One for each task seen so far, in order.
     entries: SmallVec<[Entry<Q, R, E>; CHUNK]>,
 }
@@ -88,12 +88,13 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         tasks: impl IntoIterator<Item = T>,
     ) -> Vec<Result<R, ExecuteError<Q, E>>> {
         if self.is_nested() {
-            let refuse = |task: T| match self.check(task.into()) {
-                Ok(Checked { lane, request, .. }) => {
-                    self.engine.front.refuse(lane);
-                    Err(SubmitError::Nested(request).into())
-                }
-                Err(refused) => Err(refused.into()),
+            let refuse = |task: T| {
+                let (address, mut offer) = Self::offer(task.into());
+                let refused = match self.admit(address, &mut offer) {
+                    Ok(lane) => self.refuse(lane, Refusal::Full, &mut offer).into_request(),
+                    Err(refused) => return Err(refused.into()),
+                };
+                Err(SubmitError::Nested(refused).into())
             };
             return tasks.into_iter().map(refuse).collect();
         }
@@ -145,26 +146,18 @@ where
     /// Gathers the next tasks of one lane. Returns whether there are any.
     fn fill(&mut self) -> bool {
         while self.chunk.len() < CHUNK {
-            let checked = match self.next.take() {
-                Some(checked) => checked,
-                None => match self.tasks.next().map(|task| self.pool.check(task.into())) {
-                    Some(Ok(checked)) => checked,
-                    Some(Err(refused)) => {
-                        self.entries.push(Err(refused));
-                        continue;
-                    }
-                    None => break,
-                },
+            let Some((lane, mut offer)) = self.next.take().or_else(|| self.admit_next()) else {
+                break;
             };
             if self.chunk.is_empty() {
-                self.lane = checked.lane;
-            } else if checked.lane != self.lane {
-                self.next = Some(checked);
+                self.lane = lane;
+            } else if lane != self.lane {
+                self.next = Some((lane, offer));
                 break;
             }
-            match self.pool.draft(checked) {
-                Ok((_, task, ticket)) => {
-                    self.chunk.extend(task);
+            match self.pool.promise(lane, &mut offer) {
+                Ok(ticket) => {
+                    self.chunk.extend(offer);
                     self.entries.push(Ok(ticket));
                 }
                 Err(refused) => self.entries.push(Err(refused)),
@@ -172,6 +165,17 @@ where
         }
         self.chunk.reverse();
         !self.chunk.is_empty()
+    }
+
+    /// The next task that is not refused at once.
+    fn admit_next(&mut self) -> Option<(usize, Offer<Q, R, E>)> {
+        loop {
+            let (address, mut offer) = WorkerPool::offer(self.tasks.next()?.into());
+            match self.pool.admit(address, &mut offer) {
+                Ok(lane) => return Some((lane, offer)),
+                Err(refused) => self.entries.push(Err(refused)),
+            }
+        }
     }
 
     /// Hands over what fits of the chunk. What the lane refuses for good takes its entry's place.
@@ -192,7 +196,7 @@ where
             } else {
                 Refusal::Full
             };
-            let refused = self.pool.refuse(self.lane, refusal, Some(task));
+            let refused = self.pool.refuse(self.lane, refusal, &mut Some(task));
             *tickets
                 .next()
                 .expect("each task has its ticket among the entries") = Err(refused);

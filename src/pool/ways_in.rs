@@ -14,7 +14,7 @@ use crate::idle::caller;
 use crate::lane::Refusal;
 use crate::reply::{Promise, Ticket};
 use crate::sync::{hint, thread};
-use crate::task::{Address, Answer, Papers, ProcessingTask, Task, TaskContext, TaskPriority};
+use crate::task::{Address, Papers, ProcessingTask, Task, TaskContext, TaskPriority};
 use crate::worker::nesting;
 
 /// Looks at a full lane with a short pause between, before it yields.
@@ -22,32 +22,8 @@ const PAUSES: u32 = 16;
 /// Yields to the workers that could make room, before it queues at the gate.
 const YIELDS: u32 = 20;
 
-/// A request that has been checked and may enter its lane.
-pub(super) struct Checked<Q> {
-    pub(super) lane: usize,
-    pub(super) request: Q,
-    pub(super) context: TaskContext,
-}
-
-/// A lane, a task to offer it, and the ticket for its outcome.
-pub(super) type Drafted<Q, R, E> = (usize, Option<Task<Q, R, E>>, Ticket<R, E>);
-
-impl<Q> Checked<Q> {
-    /// The lane, and the task to offer it whose outcome is promised so.
-    #[inline(always)]
-    fn with<R, E>(self, promise: Promise<Answer<R, E>>) -> (usize, Option<Task<Q, R, E>>) {
-        let papers = Papers {
-            context: self.context,
-            stamp_ns: 0,
-            promise,
-        };
-        let task = Task {
-            request: self.request,
-            papers,
-        };
-        (self.lane, Some(task))
-    }
-}
+/// A task that is offered to a lane: it stays here until the lane takes it.
+pub(super) type Offer<Q, R, E> = Option<Task<Q, R, E>>;
 
 impl<Q, R, E> WorkerPool<Q, R, E> {
     /// Hands a request over and awaits the response.
@@ -140,9 +116,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let checked = self.check(task.into())?;
-        let (lane, task, ticket) = self.draft(checked)?;
-        self.try_enter(lane, task)?;
+        let (address, mut offer) = Self::offer(task.into());
+        let lane = self.admit(address, &mut offer)?;
+        let ticket = self.promise(lane, &mut offer)?;
+        self.try_enter(lane, &mut offer)?;
         Ok(ticket)
     }
 
@@ -155,9 +132,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let checked = self.check(task.into())?;
-        let (lane, task, ticket) = self.draft(checked)?;
-        self.enter(lane, task).await?;
+        let (address, mut offer) = Self::offer(task.into());
+        let lane = self.admit(address, &mut offer)?;
+        let ticket = self.promise(lane, &mut offer)?;
+        self.enter(lane, &mut offer).await?;
         Ok(ticket)
     }
 
@@ -173,9 +151,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let checked = self.check(task.into())?;
-        let (lane, task, ticket) = self.draft(checked)?;
-        self.enter_blocking(lane, task, None)?;
+        let (address, mut offer) = Self::offer(task.into());
+        let lane = self.admit(address, &mut offer)?;
+        let ticket = self.promise(lane, &mut offer)?;
+        self.enter_blocking(lane, &mut offer, None)?;
         Ok(ticket)
     }
 
@@ -183,10 +162,11 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     ///
     /// # Errors
     /// The task was refused; the request is inside the error.
-    #[inline]
+    #[inline(always)]
     pub fn try_spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (lane, task) = self.check(task.into())?.with(Promise::default());
-        self.try_enter(lane, task).map(drop)
+        let (address, mut offer) = Self::offer(task.into());
+        let lane = self.admit(address, &mut offer)?;
+        self.try_enter(lane, &mut offer).map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -194,8 +174,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// # Errors
     /// The task was refused; the request is inside the error.
     pub async fn spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (lane, task) = self.check(task.into())?.with(Promise::default());
-        self.enter(lane, task).await.map(drop)
+        let (address, mut offer) = Self::offer(task.into());
+        let lane = self.admit(address, &mut offer)?;
+        self.enter(lane, &mut offer).await.map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -207,8 +188,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// While the lane is full.
     #[inline]
     pub fn spawn_blocking(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (lane, task) = self.check(task.into())?.with(Promise::default());
-        self.enter_blocking(lane, task, None).map(drop)
+        let (address, mut offer) = Self::offer(task.into());
+        let lane = self.admit(address, &mut offer)?;
+        self.enter_blocking(lane, &mut offer, None).map(drop)
     }
 
     fn submit_and_wait(
@@ -221,13 +203,14 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
-        let checked = self.check(task)?;
+        let (address, mut offer) = Self::offer(task);
+        let lane = self.admit(address, &mut offer)?;
         if self.is_nested() {
-            self.engine.front.refuse(checked.lane);
-            return Err(SubmitError::Nested(checked.request));
+            let refused = self.refuse(lane, Refusal::Full, &mut offer);
+            return Err(SubmitError::Nested(refused.into_request()));
         }
-        let (lane, task, ticket) = self.draft(checked)?;
-        let woke = self.enter_blocking(lane, task, deadline)?;
+        let ticket = self.promise(lane, &mut offer)?;
+        let woke = self.enter_blocking(lane, &mut offer, deadline)?;
         Ok((ticket, woke))
     }
 
@@ -242,76 +225,93 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         nesting::is_inside(Arc::as_ptr(&self.engine).addr())
     }
 
-    /// Finds the task's lane and looks at its deadline.
+    /// Makes a task to offer, whose outcome is promised to nobody yet.
     #[inline(always)]
-    pub(super) fn check(&self, task: ProcessingTask<Q>) -> Result<Checked<Q>, SubmitError<Q>> {
+    pub(super) fn offer(task: ProcessingTask<Q>) -> (Address, Offer<Q, R, E>) {
         let ProcessingTask {
             request,
-            mut context,
+            context,
             address,
         } = task;
+        let papers = Papers {
+            context,
+            stamp_ns: 0,
+            promise: Promise::default(),
+        };
+        (address, Some(Task { request, papers }))
+    }
+
+    /// Finds the lane of an offered task and looks at its deadline.
+    #[inline(always)]
+    pub(super) fn admit(
+        &self,
+        address: Address,
+        offer: &mut Offer<Q, R, E>,
+    ) -> Result<usize, SubmitError<Q>> {
         let lane = match address {
             Address::Priority(priority) => self.engine.lane_of(priority),
-            Address::Lane(lane) if lane < self.engine.lanes.len() => lane,
-            Address::Lane(lane) => {
-                let lanes = self.engine.lanes.len();
-                return Err(SubmitError::NoSuchLane {
-                    lane,
-                    lanes,
-                    request,
-                });
-            }
+            Address::Lane(lane) => lane,
         };
-        if context.deadline().is_some() || self.engine.config.default_timeout.is_some() {
-            match self.dated(&context) {
-                Some(dated) => context = dated,
-                None => {
-                    self.engine.front.refuse(lane);
-                    return Err(SubmitError::Expired(request));
-                }
-            }
+        let dated = offer
+            .as_ref()
+            .is_some_and(|task| task.papers.context.deadline().is_some());
+        if dated || self.engine.config.default_timeout.is_some() {
+            self.look_at_deadline(lane, offer)?;
         }
-        Ok(Checked {
-            lane,
-            request,
-            context,
-        })
+        if lane >= self.engine.lanes.len() {
+            let lanes = self.engine.lanes.len();
+            return Err(SubmitError::NoSuchLane {
+                lane,
+                lanes,
+                request: request_of(offer),
+            });
+        }
+        Ok(lane)
     }
 
-    /// The context with its deadline, the default one if it has none; `None` when that has passed.
+    /// Refuses a task whose deadline has passed; gives the default one to a task without.
     #[cold]
-    fn dated(&self, context: &TaskContext) -> Option<TaskContext> {
+    fn look_at_deadline(
+        &self,
+        lane: usize,
+        offer: &mut Offer<Q, R, E>,
+    ) -> Result<(), SubmitError<Q>> {
+        let Some(task) = offer.as_mut() else {
+            return Ok(());
+        };
+        let context = &mut task.papers.context;
         if context.deadline().is_some() {
-            let late = context.expired(|| self.engine.clock.now());
-            return (!late).then_some(*context);
+            if context.expired(|| self.engine.clock.now()) && lane < self.engine.lanes.len() {
+                self.engine.front.refuse(lane);
+                return Err(SubmitError::Expired(request_of(offer)));
+            }
+        } else if let Some(timeout) = self.engine.config.default_timeout
+            && let Some(deadline) = self.engine.clock.now().checked_add(timeout)
+        {
+            *context = context.with_deadline(deadline);
         }
-        let timeout = self.engine.config.default_timeout.unwrap_or(Duration::MAX);
-        let deadline = self.engine.clock.now().checked_add(timeout);
-        Some(deadline.map_or(*context, |deadline| context.with_deadline(deadline)))
+        Ok(())
     }
 
-    /// Prepares a task whose caller waits for the answer.
-    #[inline]
-    pub(super) fn draft(&self, checked: Checked<Q>) -> Result<Drafted<Q, R, E>, SubmitError<Q>> {
-        match Promise::pair(&self.engine.slab) {
-            Some((promise, half)) => {
-                let (lane, task) = checked.with(promise);
-                Ok((lane, task, Ticket::new(half)))
+    /// Promises the outcome of an offered task to the holder of the ticket.
+    #[inline(always)]
+    pub(super) fn promise(
+        &self,
+        lane: usize,
+        offer: &mut Offer<Q, R, E>,
+    ) -> Result<Ticket<R, E>, SubmitError<Q>> {
+        match (Promise::pair(&self.engine.slab), offer.as_mut()) {
+            (Some((promise, half)), Some(task)) => {
+                task.papers.promise = promise;
+                Ok(Ticket::new(half))
             }
-            None => {
-                self.engine.front.refuse(checked.lane);
-                Err(SubmitError::Full(checked.request))
-            }
+            _ => Err(self.refuse(lane, Refusal::Full, offer)),
         }
     }
 
     #[inline(always)]
-    fn try_enter(
-        &self,
-        lane: usize,
-        mut offer: Option<Task<Q, R, E>>,
-    ) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, &mut offer) {
+    fn try_enter(&self, lane: usize, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        match self.engine.submit(lane, offer) {
             Ok(woke) => Ok(woke),
             Err(refusal) => Err(self.refuse(lane, refusal, offer)),
         }
@@ -323,12 +323,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         lane: usize,
         refusal: Refusal,
-        offer: Option<Task<Q, R, E>>,
+        offer: &mut Offer<Q, R, E>,
     ) -> SubmitError<Q> {
         self.engine.front.refuse(lane);
-        let request = offer
-            .expect("a refused task stays with its submitter")
-            .request;
+        let request = request_of(offer);
         match refusal {
             Refusal::Full => SubmitError::Full(request),
             Refusal::Closed => SubmitError::Closed(request),
@@ -339,12 +337,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(
-        &self,
-        lane: usize,
-        mut offer: Option<Task<Q, R, E>>,
-    ) -> Result<bool, SubmitError<Q>> {
-        let mut refusal = match self.engine.submit(lane, &mut offer) {
+    async fn enter(&self, lane: usize, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        let mut refusal = match self.engine.submit(lane, offer) {
             Ok(woke) => return Ok(woke),
             Err(refusal) => refusal,
         };
@@ -354,7 +348,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                 return Err(self.refuse(lane, refusal, offer));
             }
             poll_fn(|context| turn.poll(context)).await;
-            refusal = match self.engine.submit(lane, &mut offer) {
+            refusal = match self.engine.submit(lane, offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);
@@ -368,10 +362,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     fn enter_blocking(
         &self,
         lane: usize,
-        mut offer: Option<Task<Q, R, E>>,
+        offer: &mut Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, &mut offer) {
+        match self.engine.submit(lane, offer) {
             Ok(woke) => Ok(woke),
             Err(refusal) => self.wait_to_enter(lane, refusal, offer, deadline),
         }
@@ -383,7 +377,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         lane: usize,
         mut refusal: Refusal,
-        mut offer: Option<Task<Q, R, E>>,
+        offer: &mut Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
         let mut turn = self.engine.turn(lane);
@@ -406,7 +400,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                 }
             }
             tries += 1;
-            refusal = match self.engine.submit(lane, &mut offer) {
+            refusal = match self.engine.submit(lane, offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);
@@ -415,4 +409,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             };
         }
     }
+}
+
+/// Takes the request back out of an offer that no lane has taken.
+fn request_of<Q, R, E>(offer: &mut Offer<Q, R, E>) -> Q {
+    offer
+        .take()
+        .expect("a refused task stays with its submitter")
+        .request
 }

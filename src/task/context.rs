@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// assert_eq!(context.batch_id(), None);
 /// assert!(context.deadline().is_some());
 /// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TaskContext {
     connection_id: u64,
     message_id: u64,
@@ -55,9 +55,20 @@ macro_rules! optional_number {
 }
 
 impl TaskContext {
+    const EMPTY: Self = Self {
+        connection_id: 0,
+        message_id: 0,
+        batch_id: 0,
+        key: 0,
+        deadline: None,
+        tenant: 0,
+        given: 0,
+    };
+
     /// A context that says nothing.
-    pub fn new() -> Self {
-        Self::default()
+    #[inline(always)]
+    pub const fn new() -> Self {
+        Self::EMPTY
     }
 
     optional_number!(
@@ -122,6 +133,13 @@ impl TaskContext {
             None => false,
             Some(deadline) => now() >= deadline,
         }
+    }
+}
+
+impl Default for TaskContext {
+    #[inline(always)]
+    fn default() -> Self {
+        Self::EMPTY
     }
 }
 

@@ -80,7 +80,7 @@ pub struct ProcessingTask<Q> {
 
 impl<Q> ProcessingTask<Q> {
     /// A task of normal priority that says nothing else.
-    #[inline]
+    #[inline(always)]
     pub fn new(request: Q) -> Self {
         let address = Address::Priority(TaskPriority::Normal);
         Self {
@@ -165,7 +165,7 @@ impl<Q> ProcessingTask<Q> {
 }
 
 impl<Q> From<Q> for ProcessingTask<Q> {
-    #[inline]
+    #[inline(always)]
     fn from(request: Q) -> Self {
         Self::new(request)
     }

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use super::shift::Shift;
 use crate::engine::Engine;
-use crate::idle::Announced;
+use crate::idle::{Announced, Search};
 use crate::panics;
 use crate::service::AsyncService;
 
@@ -82,31 +82,31 @@ async fn has_next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
             return true;
         }
         shift.went_idle();
-        let engine = &shift.engine;
-        let search = engine.roster.begin_search(shift.worker);
+        let (engine, worker) = (Arc::clone(&shift.engine), shift.worker);
+        let search = engine.roster.begin_search(worker);
         engine.lanes.refresh_hint();
         let announced = engine.roster.announce(search);
-        if !engine.lanes.any_stirs() {
-            let (engine, worker) = (Arc::clone(engine), shift.worker);
+        let stirs = engine.lanes.any_stirs();
+        let search = if stirs {
+            engine.roster.withdraw(announced)
+        } else {
             shift.stays_idle();
-            Asleep {
-                engine,
+            let asleep = Asleep {
+                engine: Arc::clone(&engine),
                 worker,
                 announced: Some(announced),
-            }
-            .until_woken()
-            .await;
-            continue;
-        }
-        let search = shift.engine.roster.withdraw(announced);
+            };
+            asleep.until_woken().await
+        };
         let found = shift.has_next();
-        let engine = &shift.engine;
         engine.roster.found(search, || engine.lanes.any_claims());
         if found || shift.is_over() {
             return found;
         }
-        // Claimed by a submitter that was interrupted before it could publish: let others run.
-        tokio::task::yield_now().await;
+        if stirs {
+            // Claimed by a submitter that was interrupted before it could publish: let others run.
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -119,11 +119,13 @@ struct Asleep<Q, R, E> {
 }
 
 impl<Q, R, E> Asleep<Q, R, E> {
-    async fn until_woken(mut self) {
+    async fn until_woken(mut self) -> Search {
         poll_fn(|context| self.engine.roster.poll_sleep(self.worker, context)).await;
-        if let Some(announced) = self.announced.take() {
-            self.engine.roster.awoken(announced);
-        }
+        let announced = self
+            .announced
+            .take()
+            .expect("it is announced until it is woken");
+        self.engine.roster.awoken(announced)
     }
 }
 

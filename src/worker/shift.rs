@@ -79,10 +79,9 @@ impl<Q, R, E> Shift<Q, R, E> {
         }
         self.block.start_task(lane, &papers.context);
         let stamp_ns = papers.stamp_ns;
-        if stamp_ns != 0 || self.idle_for_long {
+        if stamp_ns | self.idle_since_ns != 0 {
             self.start_ns = self.clock_in(lane, stamp_ns);
         }
-        self.idle_since_ns = 0;
         Some(request)
     }
 
@@ -100,9 +99,13 @@ impl<Q, R, E> Shift<Q, R, E> {
     /// for a task that is not of the sample.
     #[cold]
     fn clock_in(&mut self, lane: usize, stamp_ns: u64) -> u64 {
-        let now_ns = self.engine.clock.now_ns();
         let idle_since_ns = std::mem::take(&mut self.idle_since_ns);
-        if std::mem::take(&mut self.idle_for_long) {
+        let idle_for_long = std::mem::take(&mut self.idle_for_long);
+        if stamp_ns == 0 && !idle_for_long {
+            return 0;
+        }
+        let now_ns = self.engine.clock.now_ns();
+        if idle_for_long {
             self.block.record_idle(now_ns.saturating_sub(idle_since_ns));
         }
         if stamp_ns == 0 {

@@ -2,11 +2,11 @@
 //!
 //! Every thread's allocations count, the workers' included. A way runs for a while first, so that whatever
 //! grows to the size of the load has grown; what is counted then, as the median of several laps, is the
-//! steady state. Requests are 8 bytes, replies too. What belongs to the caller by the interface does not count: a batch call returns its results
-//! in one `Vec`, and that one allocation for a call is taken off.
+//! steady state. Requests are 8 bytes, replies too. What belongs to the caller by the interface does not
+//! count: a batch call returns its results in one `Vec`, and that one allocation for a call is taken off.
 //!
-//! [`ways`] lists the ways in and runs those for one task, [`many`] those for many; this file has the pool that they run on and the check of its
-//! books.
+//! [`ways`] lists the ways in and runs those for one task, [`many`] those for many; this file has the pool
+//! that they run on and the check of its books.
 
 mod many;
 mod ways;

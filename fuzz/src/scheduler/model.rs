@@ -269,7 +269,7 @@ impl Model {
         !task.spec.gated || task.released || self.gates_open
     }
 
-    fn running(&self) -> impl Iterator<Item = Id> + '_ {
+    pub(crate) fn running(&self) -> impl Iterator<Item = Id> + '_ {
         let runs = |id: &Id| self.tasks[*id].stage == Stage::Running;
         (0..self.tasks.len()).filter(runs)
     }
