@@ -74,6 +74,13 @@ impl<T> Ring<T> {
         self.0.push_n(count, |_| next())
     }
 
+    /// Moves as many values as fit, in one claim, to the front of `into`, as a worker does; returns how
+    /// many of them are initialised.
+    #[inline(always)]
+    pub fn pop_into(&self, into: &mut [MaybeUninit<T>]) -> usize {
+        self.0.pop_share(into, 1)
+    }
+
     /// Takes up to `most` values, at most 16, in one claim.
     #[inline(always)]
     pub fn pop_n(&self, most: usize, mut take: impl FnMut(T)) -> usize {

@@ -209,9 +209,9 @@
 //! # Statistics
 //!
 //! [`WorkerPool::statistics`] reads counts by lane and outcome, wait and run times as histograms
-//! (percentiles up to a sixteenth too large, never too small), each worker's share of work and idleness,
-//! and the *dispatch overhead*: how long the pool itself took for tasks that met an idle worker. Queue
-//! wait is apart from that, because under load it is a matter of arithmetic and not of the pool.
+//! (percentiles up to a sixteenth too large, never too small), each worker's share of work and of
+//! idleness, and the *dispatch overhead*: how long the pool itself took for tasks that met an idle
+//! worker. Queue wait is apart from that: under load it is a matter of arithmetic and not of the pool.
 //!
 //! Counts are exact. Times are taken of one task in
 //! [`sample_every`](WorkerPoolConfig::sample_every), 32 by default, and what is derived from times
@@ -254,8 +254,8 @@
 //!
 //! # Features
 //!
-//! - `tokio` (default): async services. Without it the library has threads alone; the ways in that await
-//!   are there all the same.
+//! - `tokio` (default): async services. Without it the library has threads alone; the ways in that
+//!   await are there all the same.
 //! - `serde`: `Serialize` and `Deserialize` for the configuration, priorities, policies and outcomes.
 //!   Unknown fields of a configuration are refused.
 //! - `loom`: the models of `cargo test --features loom`. Changes nothing for dependents.
@@ -266,14 +266,16 @@
 //! - **A preempted producer delays its lane.** A submitter that the system interrupts between claiming
 //!   a place and filling it holds up what comes later in the same lane until it runs again. Other lanes
 //!   are unaffected, and no code of the user runs in that window.
-//! - **Runs.** A worker that finds tasks to cost less than 60 ns claims a few at once, at most 16, so up
-//!   to 15 tasks can be bound to a worker that then meets a slow one. Higher lanes still overtake them,
+//! - **Runs.** A worker that finds tasks to cost less than 60 ns claims a few at once, at most 16, so
+//!   up to 15 tasks can be bound to a worker that then meets a slow one. Higher lanes still overtake them,
 //!   and a `max_run_length` of 1 turns runs off. Async workers form none.
 //! - **Requests lie inline.** A lane's memory is its capacity times the size of a request and about 80
 //!   bytes, and a request is moved by copying. Box those of more than about 128 bytes.
 //! - **Nested waits that are not detected:** [`Ticket::wait`] and [`ResultStream::next_blocking`] on a
 //!   thread of their own pool, the pool's futures if such a thread blocks on them, and async services
 //!   that await their own pool. When every worker does so, they wait for ever.
+//! - **A shutdown from within** waits out its limit, because the task that calls it is among those it
+//!   waits for. Give it a short one, or call it elsewhere.
 //! - **`panic = "abort"`** ends the process at a service's panic. What is promised about panics needs
 //!   unwinding.
 //! - **A service that holds a handle of its own pool** keeps that pool alive, which then ends by
@@ -310,10 +312,8 @@
 //! | `WorkerPoolStatistics` | [`WorkerPoolStatistics`], with a [`LaneStatistics`] for each lane |
 //!
 //! In the source, `ARCHITECTURE.md` follows one request through the modules.
-#![cfg_attr(feature = "tokio", doc = "\n[`AsyncService`]: crate::AsyncService")]
-#![cfg_attr(not(feature = "tokio"), doc = "\n[`AsyncService`]: #features")]
+#![cfg_attr(not(feature = "tokio"), doc = "", doc = "[`AsyncService`]: #features")]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
-
 #![deny(unsafe_code)]
 
 mod admission;
@@ -324,7 +324,7 @@ mod engine;
 mod error;
 mod events;
 mod idle;
-#[cfg(feature = "internals")]
+#[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
 mod lane;

@@ -4,7 +4,7 @@
 mod common;
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use common::script::{HOLDING, handed_back};
@@ -32,9 +32,6 @@ for_both_kinds!(
     a_second_shutdown_waits_for_the_rest,
     a_shutdown_from_inside_a_service_does_not_wait_for_itself,
     a_dropped_shutdown_goes_on,
-    the_last_handle_dropped_answers_everybody,
-    a_clone_keeps_the_pool_alive,
-    a_handle_dropped_on_a_worker_ends_the_pool,
     an_idle_pool_ends_at_once,
 );
 
@@ -354,77 +351,6 @@ fn a_dropped_shutdown_goes_on(kind: Kind) {
     gate.open();
     drain(&rig.pool);
     drop(rig.pool.shutdown(LONG));
-}
-
-fn the_last_handle_dropped_answers_everybody(kind: Kind) {
-    let rig = Rig::new(kind, config(1));
-    let gate = Gate::new();
-    let running = rig.pool.try_submit(Job::hold(0, &gate)).unwrap();
-    gate.await_arrivals(1);
-    let queued: Vec<_> = (1..50)
-        .map(|id| rig.submit(id, TaskPriority::ALL[id as usize % 4]))
-        .collect();
-    let mut polled = rig.submit(50, NORMAL);
-    assert!(poll_once(pin!(&mut polled)).is_pending());
-    let waiting = std::thread::spawn(move || polled.wait());
-    let stream_pool = rig.pool.clone();
-    let mut stream = stream_pool.stream(2);
-    stream.try_submit(Job::echo(51)).unwrap();
-    drop(stream_pool);
-    let events = rig.pool.events();
-    drop(rig);
-    // The stream has a handle of its own.
-    assert!(queued.iter().all(|ticket| !ticket.is_done()));
-    drop(stream);
-    for ticket in queued {
-        assert_eq!(ticket.wait(), Err(ProcessingError::Abandoned));
-    }
-    assert_eq!(waiting.join().unwrap(), Err(ProcessingError::Abandoned));
-    assert!(!running.is_done(), "what runs is finished");
-    gate.open();
-    assert_eq!(running.wait().unwrap().id, 0);
-    while events.recv().is_some() {}
-}
-
-fn a_clone_keeps_the_pool_alive(kind: Kind) {
-    let rig = Rig::new(kind, config(1));
-    let clone = rig.pool.clone();
-    drop(rig);
-    let answer = clone.execute_blocking(Job::echo(1), NORMAL, TaskContext::new());
-    assert_eq!(answer.unwrap().id, 1);
-    drain(&clone);
-}
-
-fn a_handle_dropped_on_a_worker_ends_the_pool(kind: Kind) {
-    let handle = Arc::new(Mutex::new(None));
-    let on_worker = Arc::clone(&handle);
-    let gate = Gate::new();
-    let inside = gate.clone();
-    let drops = move |n: u64, _: &TaskContext| {
-        if n == 0 {
-            inside.pass();
-            drop::<Option<lanepool::WorkerPool<u64, u64, ()>>>(on_worker.lock().unwrap().take());
-        }
-        Ok::<_, ()>(n)
-    };
-    let pool = kind.serve(builder(config(1)), drops).unwrap();
-    let first = pool.try_submit(0).unwrap();
-    gate.await_arrivals(1);
-    let second = pool.try_submit(1).unwrap();
-    let events = pool.events();
-    *handle.lock().unwrap() = Some(pool);
-    gate.open();
-    assert_eq!(second.wait(), Err(ProcessingError::Abandoned));
-    assert_eq!(first.wait(), Ok(0), "it was running");
-    assert_eq!(events.recv(), Some(PoolEvent::Closed));
-    assert_eq!(
-        events.recv(),
-        Some(PoolEvent::WorkerStopped {
-            worker: 0,
-            reason: None
-        })
-    );
-    assert_eq!(events.recv(), None, "the pool is gone");
 }
 
 fn an_idle_pool_ends_at_once(kind: Kind) {

@@ -16,4 +16,6 @@ pub(crate) mod roster;
 pub(crate) mod waker_cell;
 mod word;
 
-pub(crate) use roster::{Announced, Roster, Search, Sleeper};
+#[cfg(any(test, feature = "tokio"))]
+pub(crate) use roster::Announced;
+pub(crate) use roster::{Roster, Search, Sleeper};

@@ -1,6 +1,8 @@
 //! Puts one async worker to sleep on its waker.
 
-use std::task::{Poll, Waker};
+#[cfg(any(test, feature = "tokio"))]
+use std::task::Poll;
+use std::task::Waker;
 
 use crate::sync::Mutex;
 
@@ -20,6 +22,7 @@ struct State {
 }
 
 impl WakerCell {
+    #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::new(State::default()),
@@ -27,6 +30,7 @@ impl WakerCell {
     }
 
     /// Takes the token if there is one; else leaves the waker.
+    #[cfg(any(test, feature = "tokio"))]
     pub(crate) fn poll_park(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.token) {

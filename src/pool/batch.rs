@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::WorkerPool;
 use super::ways_in::Offer;
+use crate::config::MOST_CAPACITY;
 use crate::error::{ExecuteError, SubmitError};
 use crate::idle::caller;
 use crate::lane::Refusal;
@@ -16,8 +17,26 @@ use crate::task::{ProcessingTask, Task};
 /// Tasks that enter a lane by one claim.
 const CHUNK: usize = 16;
 
-/// What a task of a batch came to so far.
-type Entry<Q, R, E> = Result<Ticket<R, E>, SubmitError<Q>>;
+/// What a task of a batch came to so far. Not smaller than its result, so that the list of entries can
+/// become the list of results where it lies.
+enum Entry<Q, R, E> {
+    Waiting(Ticket<R, E>),
+    Done(Result<R, ExecuteError<Q, E>>),
+}
+
+impl<Q, R, E> Entry<Q, R, E> {
+    fn refused(refused: SubmitError<Q>) -> Self {
+        Self::Done(Err(refused.into()))
+    }
+
+    /// The result; a task that still waits is waited for.
+    fn wait(self) -> Result<R, ExecuteError<Q, E>> {
+        match self {
+            Self::Waiting(ticket) => ticket.wait().map_err(ExecuteError::from),
+            Self::Done(result) => result,
+        }
+    }
+}
 
 /// A batch on its way into the lanes.
 struct Feed<'a, Q, R, E, I> {
@@ -29,7 +48,7 @@ struct Feed<'a, Q, R, E, I> {
     /// A task of another lane than the chunk's.
     next: Option<(usize, Offer<Q, R, E>)>,
     /// One for each task seen so far, in order.
-    entries: SmallVec<[Entry<Q, R, E>; CHUNK]>,
+    entries: Vec<Entry<Q, R, E>>,
 }
 
 impl<Q, R, E> WorkerPool<Q, R, E> {
@@ -56,7 +75,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         tasks: impl IntoIterator<Item = T>,
     ) -> Vec<Result<R, ExecuteError<Q, E>>> {
-        let entries = {
+        let mut entries = {
             let mut feed = Feed::new(self, tasks.into_iter());
             while feed.advance() {
                 let mut turn = self.engine.turn(feed.lane);
@@ -66,14 +85,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             }
             feed.entries
         };
-        let mut results = Vec::with_capacity(entries.len());
-        for entry in entries {
-            results.push(match entry {
-                Ok(ticket) => ticket.await.map_err(ExecuteError::from),
-                Err(refused) => Err(refused.into()),
-            });
+        for entry in &mut entries {
+            if let Entry::Waiting(ticket) = entry {
+                *entry = Entry::Done(ticket.await.map_err(ExecuteError::from));
+            }
         }
-        results
+        entries.into_iter().map(Entry::wait).collect()
     }
 
     /// Hands a batch over and waits for all results, in the order of the tasks; see
@@ -106,11 +123,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             feed.enter();
             turn.got_in();
         }
-        let wait = |entry: Entry<Q, R, E>| match entry {
-            Ok(ticket) => ticket.wait().map_err(ExecuteError::from),
-            Err(refused) => Err(refused.into()),
-        };
-        feed.entries.into_iter().map(wait).collect()
+        feed.entries.into_iter().map(Entry::wait).collect()
     }
 }
 
@@ -120,13 +133,15 @@ where
     I: Iterator<Item = T>,
 {
     fn new(pool: &'a WorkerPool<Q, R, E>, tasks: I) -> Self {
+        // A hint, and one that a caller may get wrong: no more is taken in advance than a lane holds.
+        let expected = tasks.size_hint().0.min(MOST_CAPACITY);
         Self {
             pool,
             tasks,
             chunk: SmallVec::new(),
             lane: 0,
             next: None,
-            entries: SmallVec::new(),
+            entries: Vec::with_capacity(expected),
         }
     }
 
@@ -158,9 +173,9 @@ where
             match self.pool.promise(lane, &mut offer) {
                 Ok(ticket) => {
                     self.chunk.extend(offer);
-                    self.entries.push(Ok(ticket));
+                    self.entries.push(Entry::Waiting(ticket));
                 }
-                Err(refused) => self.entries.push(Err(refused)),
+                Err(refused) => self.entries.push(Entry::refused(refused)),
             }
         }
         self.chunk.reverse();
@@ -173,7 +188,7 @@ where
             let (address, mut offer) = WorkerPool::offer(self.tasks.next()?.into());
             match self.pool.admit(address, &mut offer) {
                 Ok(lane) => return Some((lane, offer)),
-                Err(refused) => self.entries.push(Err(refused)),
+                Err(refused) => self.entries.push(Entry::refused(refused)),
             }
         }
     }
@@ -189,7 +204,11 @@ where
             return;
         }
         // The chunk's tasks are the last ones with a ticket, in order.
-        let mut tickets = self.entries.iter_mut().rev().filter(|entry| entry.is_ok());
+        let mut tickets = self
+            .entries
+            .iter_mut()
+            .rev()
+            .filter(|entry| matches!(entry, Entry::Waiting(_)));
         for task in self.chunk.drain(..) {
             let refusal = if closed {
                 Refusal::Closed
@@ -199,7 +218,7 @@ where
             let refused = self.pool.refuse(self.lane, refusal, &mut Some(task));
             *tickets
                 .next()
-                .expect("each task has its ticket among the entries") = Err(refused);
+                .expect("each task has its ticket among the entries") = Entry::refused(refused);
         }
     }
 }

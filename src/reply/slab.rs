@@ -11,6 +11,7 @@
 //!
 //! # Orderings
 //!
+//! - `page-table`: the Release of the number of pages with the Acquire of whoever looks for a page.
 //! - `page-bit`: the Release of the one who clears a bit with the Acquire of the next who sets it, or
 //!   who frees the page: all accesses to the slot are over.
 //!
@@ -29,7 +30,7 @@ use std::sync::OnceLock;
 use crossbeam_utils::CachePadded;
 
 use super::slot::Slot;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, counter, thread};
 
 /// Slots of a page; the word's last bit is the slab's.
@@ -60,7 +61,7 @@ pub(crate) struct Slab<V> {
     /// Pages of the first segment; a power of two.
     base: usize,
     /// Pages there are. Raised under `growth`, read without it.
-    pages: counter::AtomicUsize,
+    pages: AtomicUsize,
     growth: Mutex<()>,
     /// For each stripe of threads the page where it last found a slot.
     cursors: [CachePadded<counter::AtomicUsize>; STRIPES],
@@ -74,7 +75,8 @@ unsafe impl<V: Send> Sync for Slab<V> {}
 
 impl<V> std::fmt::Debug for Slab<V> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let pages = self.pages.load(counter::Ordering::Relaxed);
+        // Relaxed: for the eye.
+        let pages = self.pages.load(Ordering::Relaxed);
         formatter
             .debug_struct("Slab")
             .field("pages", &pages)
@@ -88,7 +90,7 @@ impl<V> Slab<V> {
         let slab = Self {
             segments: [const { OnceLock::new() }; SEGMENTS],
             base: pages.max(1).next_power_of_two(),
-            pages: counter::AtomicUsize::new(0),
+            pages: AtomicUsize::new(0),
             growth: Mutex::new(()),
             cursors: std::array::from_fn(|_| CachePadded::new(counter::AtomicUsize::new(0))),
             owns: PhantomData,
@@ -100,11 +102,10 @@ impl<V> Slab<V> {
     fn add_segment(&self, segment: usize) {
         let length = self.base << segment;
         self.segments[segment].get_or_init(|| (0..length).map(|_| Page::allocate()).collect());
-        // Release: whoever reads the new number finds the segment, which was set before.
-        self.pages.store(
-            (self.base << (segment + 1)) - self.base,
-            counter::Ordering::Release,
-        );
+        let pages = (self.base << (segment + 1)) - self.base;
+        // ORDERING(page-table): Release: whoever reads the new number finds the segment, which was
+        // set before.
+        self.pages.store(pages, Ordering::Release);
     }
 
     /// The page of this number: segment `s` begins at `(base << s) - base`.
@@ -125,7 +126,8 @@ impl<V> Slab<V> {
         let cursor = &self.cursors[thread::stripe() % STRIPES];
         // Relaxed: a hint.
         let start = cursor.load(counter::Ordering::Relaxed);
-        if start < self.pages.load(counter::Ordering::Acquire)
+        // ORDERING(page-table): Acquire: the pages that are counted can be reached.
+        if start < self.pages.load(Ordering::Acquire)
             && let Some(slot) = self.page(start).take()
         {
             return Some(slot);
@@ -136,18 +138,20 @@ impl<V> Slab<V> {
     #[cold]
     fn search(&self, cursor: &counter::AtomicUsize, start: usize) -> Option<NonNull<Slot<V>>> {
         loop {
-            // Acquire, with the Release in `add_segment`.
-            let pages = self.pages.load(counter::Ordering::Acquire);
+            // ORDERING(page-table): Acquire, as in `take`.
+            let pages = self.pages.load(Ordering::Acquire);
             let stripe = thread::stripe();
             for offset in 1..=pages {
                 let number = (start + offset + stripe) % pages;
                 if let Some(slot) = self.page(number).take() {
+                    // Relaxed: a hint.
                     cursor.store(number, counter::Ordering::Relaxed);
                     return Some(slot);
                 }
             }
             let _growing = self.growth.lock();
-            if self.pages.load(counter::Ordering::Acquire) == pages {
+            // ORDERING(page-table): Acquire, as in `take`: another may have grown it meanwhile.
+            if self.pages.load(Ordering::Acquire) == pages {
                 let segment = self
                     .segments
                     .iter()
@@ -160,8 +164,8 @@ impl<V> Slab<V> {
     /// Answers every caller who still waits, without a value. For a shutdown whose time is up: the
     /// tasks are running, or lie in the hands of workers that are. Returns how many.
     pub(crate) fn abandon_all(&self) -> usize {
-        // Acquire, with the Release in `add_segment`.
-        let pages = self.pages.load(counter::Ordering::Acquire);
+        // ORDERING(page-table): Acquire, as in `take`.
+        let pages = self.pages.load(Ordering::Acquire);
         (0..pages)
             .map(|number| self.page(number).abandon_all())
             .sum()

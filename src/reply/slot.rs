@@ -153,7 +153,10 @@ impl<V> Slot<V> {
         }
     }
 
-    /// The rest of [`Slot::complete`], the value being written: somebody sleeps or has left.
+    /// The rest of [`Slot::complete`]: somebody sleeps or has left.
+    ///
+    /// # Safety
+    /// As [`Slot::complete`]'s; the value is written.
     #[cold]
     unsafe fn complete_late(&self, mut state: u32) -> (Delivery, Leave) {
         loop {

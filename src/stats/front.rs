@@ -1,4 +1,6 @@
 //! What submitters and the shutdown count, one block a lane.
+//!
+//! All accesses are Relaxed: a counter orders nothing.
 
 use crossbeam_utils::CachePadded;
 

@@ -1,4 +1,6 @@
 //! What one worker counts. It alone writes its block, by plain loads and stores; anybody reads.
+//!
+//! All accesses are Relaxed: a counter orders nothing, and readers accept any recent value.
 
 use super::histogram::Histogram;
 use crate::lane::pick::MOST_LANES;

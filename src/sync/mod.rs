@@ -1,7 +1,7 @@
 //! The only place that knows whether the crate runs on the machine or inside a loom model.
 //!
 //! Everything that threads meet in (atomics, cells, locks, parking, yielding) is imported from
-//! here. [`native`] forwards to std and to the futex; [`modelled`] forwards to loom and can weaken
+//! here. `native` forwards to std and to the futex; `modelled` forwards to loom and can weaken
 //! itself on request, so that a model can be shown to fail. What carries no protocol is in
 //! [`counter`] and stays native in both: loom need not interleave a statistic.
 

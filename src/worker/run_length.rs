@@ -85,8 +85,8 @@ impl RunLength {
 
     fn observe(&mut self, cost_ns: u64) {
         let target = match cost_ns {
-            0..=CHEAP_NS => self.most,
-            ..=MODEST_NS => SHORT_RUN.min(self.most),
+            cost if cost <= CHEAP_NS => self.most,
+            cost if cost <= MODEST_NS => SHORT_RUN.min(self.most),
             _ => 1,
         };
         self.length = if target > self.length {

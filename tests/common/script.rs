@@ -110,6 +110,16 @@ pub struct Script {
     extra: Extra,
 }
 
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            started: Arc::default(),
+            states: AtomicU64::new(0),
+            extra: Box::new(|_, _| Box::new(())),
+        }
+    }
+}
+
 /// A worker's state.
 pub struct Memory {
     worker: usize,
@@ -226,12 +236,11 @@ impl Rig {
         builder: PoolBuilder,
         extra: impl Fn(usize, u64) -> Box<dyn Any + Send> + Send + Sync + 'static,
     ) -> Result<Self, BuildError> {
-        let started = Arc::default();
         let script = Script {
-            started: Arc::clone(&started),
-            states: AtomicU64::new(0),
             extra: Box::new(extra),
+            ..Script::default()
         };
+        let started = Arc::clone(&script.started);
         let pool = match kind {
             Kind::Threads => builder.build(script)?,
             #[cfg(feature = "tokio")]

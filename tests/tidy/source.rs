@@ -9,27 +9,27 @@ use std::path::Path;
 
 /// One line of a file.
 #[derive(Debug, Default)]
-pub struct Line {
+pub(crate) struct Line {
     /// As written.
-    pub text: String,
+    pub(crate) text: String,
     /// Without comments and without the contents of strings. Empty in files that are not Rust.
-    pub code: String,
+    pub(crate) code: String,
     /// The comment, with its slashes.
-    pub comment: String,
+    pub(crate) comment: String,
     /// Whether it belongs to an item under `#[cfg(test)]`.
-    pub in_test: bool,
+    pub(crate) in_test: bool,
 }
 
 /// A text file.
 #[derive(Debug)]
-pub struct File {
+pub(crate) struct File {
     /// From the root of the tree, with `/`.
-    pub path: String,
-    pub lines: Vec<Line>,
+    pub(crate) path: String,
+    pub(crate) lines: Vec<Line>,
 }
 
 impl File {
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let mut lines = if path.ends_with(".rs") {
             Lexer::default().lines(text)
         } else {
@@ -46,17 +46,17 @@ impl File {
         }
     }
 
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    pub fn is_in(&self, folder: &str) -> bool {
+    pub(crate) fn is_in(&self, folder: &str) -> bool {
         self.path.starts_with(folder)
     }
 }
 
 /// Every text file of the tree, but for what is built, fetched or found by a fuzzer.
-pub fn tree(root: &Path) -> Vec<File> {
+pub(crate) fn tree(root: &Path) -> Vec<File> {
     let mut files = Vec::new();
     walk(root, "", &mut files);
     files.sort_by(|one, other| one.path.cmp(&other.path));

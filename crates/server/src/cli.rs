@@ -56,7 +56,7 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3600))]
     pub(crate) grace: u64,
 
-    /// Files in the sample project; 3,000 are about 130 MB
+    /// Files in the sample project; 3,000 are about 140 MB
     #[arg(long, value_name = "N", default_value_t = 3000, conflicts_with = "project",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) sample_files: u32,

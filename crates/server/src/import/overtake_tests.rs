@@ -20,8 +20,8 @@ use super::walk::FoundFile;
 /// The service of the import, which stops at gates and notes the order in which files finish.
 struct Gated {
     inner: ImportService,
-    /// By path: where to say that the request was entered, and where to wait.
-    gates: HashMap<&'static str, Mutex<(Sender<()>, Receiver<()>)>>,
+    /// By path.
+    gates: HashMap<&'static str, Mutex<Inside>>,
     finished: Arc<Mutex<Vec<String>>>,
 }
 
@@ -42,14 +42,20 @@ impl Service<ImportRequest> for Gated {
     ) -> Result<Imported, ImportError> {
         let path = request.path.clone();
         if let Some(gate) = self.gates.get(path.as_str()) {
-            let (entered, open) = &*gate.lock().expect("not poisoned");
-            entered.send(()).expect("the test waits");
-            open.recv().expect("the test opens the gate");
+            let gate = gate.lock().expect("not poisoned");
+            gate.entered.send(()).expect("the test waits");
+            gate.opened.recv().expect("the test opens the gate");
         }
         let result = self.inner.call(state, request, context);
         self.finished.lock().expect("not poisoned").push(path);
         result
     }
+}
+
+/// The worker's side of a gate: where it says that it is there, and where it waits.
+struct Inside {
+    entered: Sender<()>,
+    opened: Receiver<()>,
 }
 
 /// The test's side of a gate.
@@ -77,9 +83,13 @@ impl Setting {
         let mut inside = HashMap::new();
         let mut gates = HashMap::new();
         for path in gated {
-            let (enter, entered) = mpsc::channel();
+            let (worker_entered, entered) = mpsc::channel();
             let (open, opened) = mpsc::channel();
-            inside.insert(*path, Mutex::new((enter, opened)));
+            let gate = Inside {
+                entered: worker_entered,
+                opened,
+            };
+            inside.insert(*path, Mutex::new(gate));
             gates.insert(*path, Gate { entered, open });
         }
         let finished = Arc::new(Mutex::new(Vec::new()));
