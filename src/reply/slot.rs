@@ -163,7 +163,17 @@ impl<V> Slot<V> {
             let changed = match state {
                 EMPTY => self.change(EMPTY, DONE),
                 WAITING => self.change(WAITING, LOCKED),
-                ABANDONED => self.change(ABANDONED, LOST),
+                ABANDONED => {
+                    // SAFETY: written by `complete`; in ABANDONED and after nobody reads a value. It
+                    // goes before the slot does: in LOST the caller may free it.
+                    unsafe { self.drop_value() };
+                    let leave = match self.change(ABANDONED, LOST) {
+                        Ok(()) => Leave::First,
+                        // Only the caller moves on from ABANDONED beside the worker, to SETTLED.
+                        Err(_) => Leave::Last,
+                    };
+                    return (Delivery::TooLate, leave);
+                }
                 GONE | DETACHED => {
                     // SAFETY: written by `complete`; the caller has left and will not read it.
                     unsafe { self.drop_value() };
@@ -181,16 +191,11 @@ impl<V> Slot<V> {
                 }
             };
             match (changed, state) {
-                (Ok(()), EMPTY) => return (Delivery::Delivered, Leave::First),
                 (Ok(()), WAITING) => {
                     self.wake_as(DONE);
                     return (Delivery::Delivered, Leave::First);
                 }
-                (Ok(()), _) => {
-                    // SAFETY: written by `complete`; in LOST nobody reads a value.
-                    unsafe { self.drop_value() };
-                    return (Delivery::TooLate, Leave::First);
-                }
+                (Ok(()), _) => return (Delivery::Delivered, Leave::First),
                 (Err(now), _) => state = now,
             }
         }
