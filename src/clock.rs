@@ -1,6 +1,6 @@
 //! Where the pool reads the time: the machine's clock, or one that a test turns by hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::sync::counter::{AtomicU64, Ordering};
@@ -27,7 +27,8 @@ use crate::sync::counter::{AtomicU64, Ordering};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Clock {
-    epoch: Instant,
+    /// When this clock began, in nanoseconds since the process's epoch.
+    began_ns: u64,
     hands: Option<ManualClock>,
 }
 
@@ -37,11 +38,29 @@ pub struct ManualClock {
     elapsed_ns: Arc<AtomicU64>,
 }
 
+/// The moment from which this process counts its nanoseconds: an `Instant` in half the space, and a
+/// comparison instead of a calculation.
+fn epoch() -> Instant {
+    static EPOCH: OnceLock<Instant> = OnceLock::new();
+    *EPOCH.get_or_init(Instant::now)
+}
+
+/// An instant in nanoseconds since the epoch, at least 1: 0 stands for "none".
+pub(crate) fn to_ns(instant: Instant) -> u64 {
+    let since = instant.saturating_duration_since(epoch()).as_nanos();
+    u64::try_from(since).unwrap_or(u64::MAX).max(1)
+}
+
+/// The instant that is so many nanoseconds after the epoch.
+pub(crate) fn from_ns(ns: u64) -> Instant {
+    epoch() + Duration::from_nanos(ns)
+}
+
 impl Clock {
     /// The machine's monotonic clock.
     pub fn monotonic() -> Self {
         Self {
-            epoch: Instant::now(),
+            began_ns: to_ns(Instant::now()),
             hands: None,
         }
     }
@@ -53,31 +72,36 @@ impl Clock {
         };
         (
             Self {
-                epoch: Instant::now(),
                 hands: Some(hands.clone()),
+                ..Self::monotonic()
             },
             hands,
         )
     }
 
     /// The time.
-    #[inline]
     pub fn now(&self) -> Instant {
         match &self.hands {
             None => Instant::now(),
-            // Relaxed: a clock orders nothing.
-            Some(hands) => {
-                self.epoch + Duration::from_nanos(hands.elapsed_ns.load(Ordering::Relaxed))
-            }
+            Some(_) => from_ns(self.now_ns()),
         }
     }
 
-    /// Nanoseconds since the clock was made, at least 1: 0 stands for "not stamped".
+    /// The time in nanoseconds since the process's epoch.
     ///
     /// Out of line: few tasks are timed, and it would take registers from the way of the others.
     #[inline(never)]
     pub(crate) fn now_ns(&self) -> u64 {
-        (self.now().saturating_duration_since(self.epoch).as_nanos() as u64).max(1)
+        match &self.hands {
+            None => to_ns(Instant::now()),
+            // Relaxed: a clock orders nothing.
+            Some(hands) => self.began_ns + hands.elapsed_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    /// When this clock began, in nanoseconds since the process's epoch.
+    pub(crate) fn began_ns(&self) -> u64 {
+        self.began_ns
     }
 }
 

@@ -24,7 +24,7 @@ use crate::stats::{
 };
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::thread;
-use crate::task::{Answer, Outcome, Papers, Task, TaskPriority};
+use crate::task::{Answer, Offer, Outcome, Papers, Task, TaskPriority};
 
 /// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -104,13 +104,9 @@ impl<Q, R, E> Engine<Q, R, E> {
     /// # Errors
     /// The lane is full or closed. The offer is untouched, and not counted as refused yet.
     #[inline(always)]
-    pub(crate) fn submit(
-        &self,
-        lane: usize,
-        offer: &mut Option<Task<Q, R, E>>,
-    ) -> Result<bool, Refusal> {
+    pub(crate) fn submit(&self, lane: usize, offer: &mut Offer<Q, R, E>) -> Result<bool, Refusal> {
         self.lanes
-            .push_from(lane, offer, |task, position| self.stamp(task, position))?;
+            .push_with(lane, |position| offer.take(self.stamp_ns(position)))?;
         let woke = self.roster.notify();
         if let Some(watch) = &self.watch {
             watch.tell(|monitor| monitor.on_enqueued(lane));
@@ -118,20 +114,19 @@ impl<Q, R, E> Engine<Q, R, E> {
         Ok(woke)
     }
 
-    /// Takes as many tasks as the lane has room for, from the end of `tasks`, in few claims.
-    pub(crate) fn submit_n<A>(&self, lane: usize, tasks: &mut SmallVec<A>)
+    /// Takes as many of the offered tasks as the lane has room for, from the end, in few claims.
+    pub(crate) fn submit_n<A>(&self, lane: usize, offers: &mut SmallVec<A>)
     where
-        A: smallvec::Array<Item = Task<Q, R, E>>,
+        A: smallvec::Array<Item = Offer<Q, R, E>>,
     {
         let mut pushed = usize::MAX;
-        while pushed > 0 && !tasks.is_empty() {
-            let count = tasks.len();
+        while pushed > 0 && !offers.is_empty() {
+            let count = offers.len();
             pushed = self.lanes.push_n(lane, count, |position| {
-                let mut task = tasks
+                let mut offer = offers
                     .pop()
-                    .expect("no more positions are claimed than tasks");
-                self.stamp(&mut task, position);
-                task
+                    .expect("no more positions are claimed than offers");
+                offer.take(self.stamp_ns(position))
             });
             if pushed > 0 {
                 self.roster.notify();
@@ -142,12 +137,11 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
     }
 
-    /// Stamps a task if its position is of the sample.
+    /// The time, if the position is of the sample; else 0.
     #[inline(always)]
-    fn stamp(&self, task: &mut Task<Q, R, E>, position: u64) {
-        if position.wrapping_mul(GOLDEN) & self.sample_mask == 0 {
-            task.papers.stamp_ns = self.clock.now_ns();
-        }
+    fn stamp_ns(&self, position: u64) -> u64 {
+        let sampled = position.wrapping_mul(GOLDEN) & self.sample_mask == 0;
+        if sampled { self.clock.now_ns() } else { 0 }
     }
 
     /// The lane of a priority.
@@ -250,7 +244,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     pub(crate) fn statistics(&self) -> WorkerPoolStatistics {
         let now_ns = self.clock.now_ns();
         let mut statistics = WorkerPoolStatistics {
-            uptime: Duration::from_nanos(now_ns),
+            uptime: Duration::from_nanos(now_ns - self.clock.began_ns()),
             sample_every: (self.sample_mask >> 32) as u32 + 1,
             ..Default::default()
         };

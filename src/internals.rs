@@ -51,14 +51,13 @@ impl<T> Ring<T> {
     #[inline(always)]
     pub fn push(&self, value: T) -> Result<u64, Refused<T>> {
         let mut offer = Some(value);
-        let refusal = match self.0.push_from(&mut offer, |_, _| ()) {
-            Ok(position) => return Ok(position),
-            Err(refusal) => refusal,
-        };
-        let value = offer.expect("a refusal takes nothing");
-        Err(match refusal {
-            Refusal::Full => Refused::Full(value),
-            Refusal::Closed => Refused::Closed(value),
+        let make = |_| offer.take().expect("it is asked for once");
+        self.0.push_with(make).map_err(|refusal| {
+            let value = offer.take().expect("a refusal takes nothing");
+            match refusal {
+                Refusal::Full => Refused::Full(value),
+                Refusal::Closed => Refused::Closed(value),
+            }
         })
     }
 
@@ -83,11 +82,18 @@ impl<T> Ring<T> {
 
     /// Takes up to `most` values, at most 16, in one claim.
     #[inline(always)]
-    pub fn pop_n(&self, most: usize, mut take: impl FnMut(T)) -> usize {
+    pub fn pop_n(&self, most: usize, take: impl FnMut(T)) -> usize {
+        self.pop_share(most, 1, take)
+    }
+
+    /// As [`Ring::pop_n`], but takes one of `sharers` equal shares when fewer than `most` are there.
+    #[inline(always)]
+    pub fn pop_share(&self, most: usize, sharers: usize, mut take: impl FnMut(T)) -> usize {
         let mut places = [const { MaybeUninit::uninit() }; LONGEST_RUN];
-        let taken = self.0.pop_share(&mut places[..most.min(LONGEST_RUN)], 1);
+        let places = &mut places[..most.min(LONGEST_RUN)];
+        let taken = self.0.pop_share(places, sharers);
         for place in &mut places[..taken] {
-            // SAFETY: `pop_share` has filled as many places as it says; each is read once.
+            // SAFETY: the ring's `pop_share` has filled as many places as it says; each is read once.
             take(unsafe { place.assume_init_read() });
         }
         taken

@@ -8,7 +8,7 @@
 //!   full or not; a refusal hands the same value back;
 //! - positions count up by one, in whatever operation they are claimed;
 //! - `push_n` takes the least of what is asked, what is free, and what is left before the slots wrap
-//!   around; `pop_n` the least of what is asked, what is there, and what is left before the wrap;
+//!   around; `pop_n` the least of what is asked, 16, what is there, and what is left before the wrap;
 //!   `pop_share` a share of that when it is less than asked; all in order;
 //! - every value that was made is dropped once: by whoever took it, or by the ring.
 
@@ -54,6 +54,9 @@ impl Count {
         }
     }
 }
+
+/// The most values of one `pop_n`: what a worker's hand holds.
+const LONGEST_RUN: usize = 16;
 
 /// How often each value was dropped, by its number.
 type Drops = Rc<RefCell<Vec<u32>>>;
@@ -184,16 +187,17 @@ fuzz_target!(|scenario: Scenario| {
             Operation::PushN(count) => push_n(&ring, &mut model, &drops, count.get()),
             Operation::PopN(count) => {
                 let most = count.get();
-                let expected = model.in_one_claim(most);
+                let expected = model.in_one_claim(most.min(LONGEST_RUN));
                 pop_some(&mut model, expected, |take| ring.pop_n(most, take));
             }
             Operation::PopShare(count, sharers) => {
                 let (most, sharers) = (count.get(), usize::from(sharers).max(1));
-                let found = model.in_one_claim(most);
-                let expected = if found < most {
+                let fits = most.min(LONGEST_RUN);
+                let found = model.in_one_claim(fits);
+                let expected = if found < fits {
                     found.div_ceil(sharers)
                 } else {
-                    most
+                    fits
                 };
                 pop_some(&mut model, expected, |take| {
                     ring.pop_share(most, sharers, take)

@@ -145,9 +145,10 @@ impl Roster {
 
     /// Wakes everybody. For a pool that closes.
     pub(crate) fn wake_all(&self) {
+        dekker_fence();
         for (group, word) in self.words().enumerate() {
-            // Relaxed: the compare-exchange checks it.
-            let mut current = IdleWord(word.load(Ordering::Relaxed));
+            // ORDERING(idle-dekker): SeqCst, after the close of the tails, as in `notify`.
+            let mut current = IdleWord(word.load(Ordering::SeqCst));
             while let Some(member) = current.first_sleeper() {
                 let sleeper = &self.sleepers[group * GROUP + member];
                 let searches = matches!(sleeper, Sleeper::Thread(_));
@@ -161,7 +162,7 @@ impl Roster {
                 match claim {
                     Ok(_) => {
                         sleeper.unpark();
-                        // Relaxed: as above.
+                        // Relaxed: the compare-exchange checks it.
                         current = IdleWord(word.load(Ordering::Relaxed));
                     }
                     Err(now) => current = IdleWord(now),

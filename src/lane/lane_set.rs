@@ -60,15 +60,14 @@ impl<T> LaneSet<T> {
         &self.lanes[lane]
     }
 
-    /// Takes the offered value into a lane; see [`Ring::push_from`].
+    /// Appends what `make` returns to a lane; see [`Ring::push_with`].
     #[inline(always)]
-    pub(crate) fn push_from(
+    pub(crate) fn push_with(
         &self,
         lane: usize,
-        offer: &mut Option<T>,
-        seal: impl FnOnce(&mut T, u64),
+        make: impl FnOnce(u64) -> T,
     ) -> Result<(), Refusal> {
-        self.lanes[lane].ring.push_from(offer, seal)?;
+        self.lanes[lane].ring.push_with(make)?;
         self.mark(lane);
         Ok(())
     }

@@ -51,7 +51,7 @@ use crate::sync::{UnsafeCell, hint};
 /// Set in the tail once the ring is closed.
 const CLOSED: u64 = 1 << 63;
 
-/// Why a push was refused. What was offered stays with the caller.
+/// Why a push was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// Every slot holds a value.
@@ -215,24 +215,15 @@ impl<T> Ring<T> {
         Slots(&self.slots)
     }
 
-    /// Takes the offered value and appends it; `seal` completes it once it lies in its slot. Returns
-    /// the position.
+    /// Appends what `make` returns for the claimed position; returns the position.
     ///
-    /// The value is offered in place, and not given and handed back, so that it is moved once.
-    /// `seal` runs between claim and publish: it must be short and must not panic.
+    /// `make` runs only after the claim, so that a refusal costs the caller nothing and a value is put
+    /// together in its slot; and before the publication, so it must be short and must not panic.
     ///
     /// # Errors
-    /// Full or closed; the offer is untouched.
-    ///
-    /// # Panics
-    /// When nothing is offered.
+    /// Full or closed; `make` was not called.
     #[inline(always)]
-    pub(crate) fn push_from(
-        &self,
-        offer: &mut Option<T>,
-        seal: impl FnOnce(&mut T, u64),
-    ) -> Result<u64, Refusal> {
-        let value: *mut T = offer.as_mut().expect("a value is offered");
+    pub(crate) fn push_with(&self, make: impl FnOnce(u64) -> T) -> Result<u64, Refusal> {
         let slots = self.slots();
         let mut losses = 0;
         let mut retried = false;
@@ -244,16 +235,9 @@ impl<T> Ring<T> {
             let sequence = slot.sequence.load(Ordering::Acquire);
             if sequence == tail {
                 if self.claim_tail(tail, 1) {
-                    slot.value.with_mut(|cell| {
-                        // SAFETY: winning the claim gave this thread sole use of the slot for this
-                        // lap. The offer holds the value, which is moved out of it here, once: the
-                        // offer is overwritten without being dropped.
-                        unsafe {
-                            ptr::copy_nonoverlapping(value, (*cell).as_mut_ptr(), 1);
-                            ptr::write(offer, None);
-                            seal((*cell).assume_init_mut(), tail);
-                        }
-                    });
+                    // SAFETY: winning the claim gave this thread sole use of the slot for this lap.
+                    slot.value
+                        .with_mut(|cell| unsafe { (*cell).write(make(tail)) });
                     slot.publish(tail);
                     return Ok(tail);
                 }

@@ -6,13 +6,13 @@ use std::task::{Context, Poll};
 use smallvec::SmallVec;
 
 use super::WorkerPool;
-use super::ways_in::Offer;
+use super::ways_in::Admitted;
 use crate::config::MOST_CAPACITY;
 use crate::error::{ExecuteError, SubmitError};
 use crate::idle::caller;
 use crate::lane::Refusal;
 use crate::reply::Ticket;
-use crate::task::{ProcessingTask, Task};
+use crate::task::{Offer, ProcessingTask};
 
 /// Tasks that enter a lane by one claim.
 const CHUNK: usize = 16;
@@ -43,10 +43,10 @@ struct Feed<'a, Q, R, E, I> {
     pool: &'a WorkerPool<Q, R, E>,
     tasks: I,
     /// Tasks of one lane that wait to enter it, last first.
-    chunk: SmallVec<[Task<Q, R, E>; CHUNK]>,
+    chunk: SmallVec<[Offer<Q, R, E>; CHUNK]>,
     lane: usize,
     /// A task of another lane than the chunk's.
-    next: Option<(usize, Offer<Q, R, E>)>,
+    next: Option<Admitted<Q>>,
     /// One for each task seen so far, in order.
     entries: Vec<Entry<Q, R, E>>,
 }
@@ -105,13 +105,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         tasks: impl IntoIterator<Item = T>,
     ) -> Vec<Result<R, ExecuteError<Q, E>>> {
         if self.is_nested() {
-            let refuse = |task: T| {
-                let (address, mut offer) = Self::offer(task.into());
-                let refused = match self.admit(address, &mut offer) {
-                    Ok(lane) => self.refuse(lane, Refusal::Full, &mut offer).into_request(),
-                    Err(refused) => return Err(refused.into()),
-                };
-                Err(SubmitError::Nested(refused).into())
+            let refuse = |task: T| match self.admit(task.into()) {
+                Ok(Admitted { lane, request, .. }) => {
+                    self.engine.front.refuse(lane);
+                    Err(SubmitError::Nested(request).into())
+                }
+                Err(refused) => Err(refused.into()),
             };
             return tasks.into_iter().map(refuse).collect();
         }
@@ -161,18 +160,18 @@ where
     /// Gathers the next tasks of one lane. Returns whether there are any.
     fn fill(&mut self) -> bool {
         while self.chunk.len() < CHUNK {
-            let Some((lane, mut offer)) = self.next.take().or_else(|| self.admit_next()) else {
+            let Some(admitted) = self.next.take().or_else(|| self.admit_next()) else {
                 break;
             };
             if self.chunk.is_empty() {
-                self.lane = lane;
-            } else if lane != self.lane {
-                self.next = Some((lane, offer));
+                self.lane = admitted.lane;
+            } else if admitted.lane != self.lane {
+                self.next = Some(admitted);
                 break;
             }
-            match self.pool.promise(lane, &mut offer) {
-                Ok(ticket) => {
-                    self.chunk.extend(offer);
+            match self.pool.promise(admitted) {
+                Ok((_, offer, ticket)) => {
+                    self.chunk.push(offer);
                     self.entries.push(Entry::Waiting(ticket));
                 }
                 Err(refused) => self.entries.push(Entry::refused(refused)),
@@ -183,11 +182,10 @@ where
     }
 
     /// The next task that is not refused at once.
-    fn admit_next(&mut self) -> Option<(usize, Offer<Q, R, E>)> {
+    fn admit_next(&mut self) -> Option<Admitted<Q>> {
         loop {
-            let (address, mut offer) = WorkerPool::offer(self.tasks.next()?.into());
-            match self.pool.admit(address, &mut offer) {
-                Ok(lane) => return Some((lane, offer)),
+            match self.pool.admit(self.tasks.next()?.into()) {
+                Ok(admitted) => return Some(admitted),
                 Err(refused) => self.entries.push(Entry::refused(refused)),
             }
         }
@@ -209,13 +207,13 @@ where
             .iter_mut()
             .rev()
             .filter(|entry| matches!(entry, Entry::Waiting(_)));
-        for task in self.chunk.drain(..) {
+        for offer in self.chunk.drain(..) {
             let refusal = if closed {
                 Refusal::Closed
             } else {
                 Refusal::Full
             };
-            let refused = self.pool.refuse(self.lane, refusal, &mut Some(task));
+            let refused = self.pool.refuse(self.lane, refusal, offer);
             *tickets
                 .next()
                 .expect("each task has its ticket among the entries") = Entry::refused(refused);

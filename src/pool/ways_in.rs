@@ -14,7 +14,7 @@ use crate::idle::caller;
 use crate::lane::Refusal;
 use crate::reply::{Promise, Ticket};
 use crate::sync::{hint, thread};
-use crate::task::{Address, Papers, ProcessingTask, Task, TaskContext, TaskPriority};
+use crate::task::{Address, Answer, Offer, ProcessingTask, TaskContext, TaskPriority};
 use crate::worker::nesting;
 
 /// Looks at a full lane with a short pause between, before it yields.
@@ -22,8 +22,23 @@ const PAUSES: u32 = 16;
 /// Yields to the workers that could make room, before it queues at the gate.
 const YIELDS: u32 = 20;
 
-/// A task that is offered to a lane: it stays here until the lane takes it.
-pub(super) type Offer<Q, R, E> = Option<Task<Q, R, E>>;
+/// A request that may enter its lane.
+pub(super) struct Admitted<Q> {
+    pub(super) lane: usize,
+    pub(super) request: Q,
+    pub(super) context: TaskContext,
+}
+
+/// A lane, a task for it, and the ticket for its outcome.
+pub(super) type Promised<Q, R, E> = (usize, Offer<Q, R, E>, Ticket<R, E>);
+
+impl<Q> Admitted<Q> {
+    /// The lane, and the offer of a task whose outcome is promised so.
+    #[inline(always)]
+    pub(super) fn with<R, E>(self, promise: Promise<Answer<R, E>>) -> (usize, Offer<Q, R, E>) {
+        (self.lane, Offer::new(self.request, self.context, promise))
+    }
+}
 
 impl<Q, R, E> WorkerPool<Q, R, E> {
     /// Hands a request over and awaits the response.
@@ -116,10 +131,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let (address, mut offer) = Self::offer(task.into());
-        let lane = self.admit(address, &mut offer)?;
-        let ticket = self.promise(lane, &mut offer)?;
-        self.try_enter(lane, &mut offer)?;
+        let admitted = self.admit(task.into())?;
+        let (lane, offer, ticket) = self.promise(admitted)?;
+        self.try_enter(lane, offer)?;
         Ok(ticket)
     }
 
@@ -132,10 +146,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let (address, mut offer) = Self::offer(task.into());
-        let lane = self.admit(address, &mut offer)?;
-        let ticket = self.promise(lane, &mut offer)?;
-        self.enter(lane, &mut offer).await?;
+        let admitted = self.admit(task.into())?;
+        let (lane, offer, ticket) = self.promise(admitted)?;
+        self.enter(lane, offer).await?;
         Ok(ticket)
     }
 
@@ -151,10 +164,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let (address, mut offer) = Self::offer(task.into());
-        let lane = self.admit(address, &mut offer)?;
-        let ticket = self.promise(lane, &mut offer)?;
-        self.enter_blocking(lane, &mut offer, None)?;
+        let admitted = self.admit(task.into())?;
+        let (lane, offer, ticket) = self.promise(admitted)?;
+        self.enter_blocking(lane, offer, None)?;
         Ok(ticket)
     }
 
@@ -164,9 +176,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// The task was refused; the request is inside the error.
     #[inline(always)]
     pub fn try_spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (address, mut offer) = Self::offer(task.into());
-        let lane = self.admit(address, &mut offer)?;
-        self.try_enter(lane, &mut offer).map(drop)
+        let (lane, offer) = self.admit(task.into())?.with(Promise::default());
+        self.try_enter(lane, offer).map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -174,9 +185,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// # Errors
     /// The task was refused; the request is inside the error.
     pub async fn spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (address, mut offer) = Self::offer(task.into());
-        let lane = self.admit(address, &mut offer)?;
-        self.enter(lane, &mut offer).await.map(drop)
+        let (lane, offer) = self.admit(task.into())?.with(Promise::default());
+        self.enter(lane, offer).await.map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -188,9 +198,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// While the lane is full.
     #[inline]
     pub fn spawn_blocking(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (address, mut offer) = Self::offer(task.into());
-        let lane = self.admit(address, &mut offer)?;
-        self.enter_blocking(lane, &mut offer, None).map(drop)
+        let (lane, offer) = self.admit(task.into())?.with(Promise::default());
+        self.enter_blocking(lane, offer, None).map(drop)
     }
 
     fn submit_and_wait(
@@ -203,14 +212,13 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
-        let (address, mut offer) = Self::offer(task);
-        let lane = self.admit(address, &mut offer)?;
+        let admitted = self.admit(task)?;
         if self.is_nested() {
-            let refused = self.refuse(lane, Refusal::Full, &mut offer);
-            return Err(SubmitError::Nested(refused.into_request()));
+            self.engine.front.refuse(admitted.lane);
+            return Err(SubmitError::Nested(admitted.request));
         }
-        let ticket = self.promise(lane, &mut offer)?;
-        let woke = self.enter_blocking(lane, &mut offer, deadline)?;
+        let (lane, offer, ticket) = self.promise(admitted)?;
+        let woke = self.enter_blocking(lane, offer, deadline)?;
         Ok((ticket, woke))
     }
 
@@ -225,93 +233,75 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         nesting::is_inside(Arc::as_ptr(&self.engine).addr())
     }
 
-    /// Makes a task to offer, whose outcome is promised to nobody yet.
+    /// Finds the task's lane and looks at its deadline.
     #[inline(always)]
-    pub(super) fn offer(task: ProcessingTask<Q>) -> (Address, Offer<Q, R, E>) {
+    pub(super) fn admit(&self, task: ProcessingTask<Q>) -> Result<Admitted<Q>, SubmitError<Q>> {
         let ProcessingTask {
             request,
-            context,
+            mut context,
             address,
         } = task;
-        let papers = Papers {
-            context,
-            stamp_ns: 0,
-            promise: Promise::default(),
-        };
-        (address, Some(Task { request, papers }))
-    }
-
-    /// Finds the lane of an offered task and looks at its deadline.
-    #[inline(always)]
-    pub(super) fn admit(
-        &self,
-        address: Address,
-        offer: &mut Offer<Q, R, E>,
-    ) -> Result<usize, SubmitError<Q>> {
+        let lanes = self.engine.lanes.len();
         let lane = match address {
             Address::Priority(priority) => self.engine.lane_of(priority),
             Address::Lane(lane) => lane,
         };
-        let dated = offer
-            .as_ref()
-            .is_some_and(|task| task.papers.context.deadline().is_some());
-        if dated || self.engine.config.default_timeout.is_some() {
-            self.look_at_deadline(lane, offer)?;
-        }
-        if lane >= self.engine.lanes.len() {
-            let lanes = self.engine.lanes.len();
+        if lane >= lanes {
             return Err(SubmitError::NoSuchLane {
                 lane,
                 lanes,
-                request: request_of(offer),
+                request,
             });
         }
-        Ok(lane)
-    }
-
-    /// Refuses a task whose deadline has passed; gives the default one to a task without.
-    #[cold]
-    fn look_at_deadline(
-        &self,
-        lane: usize,
-        offer: &mut Offer<Q, R, E>,
-    ) -> Result<(), SubmitError<Q>> {
-        let Some(task) = offer.as_mut() else {
-            return Ok(());
-        };
-        let context = &mut task.papers.context;
-        if context.deadline().is_some() {
-            if context.expired(|| self.engine.clock.now()) && lane < self.engine.lanes.len() {
-                self.engine.front.refuse(lane);
-                return Err(SubmitError::Expired(request_of(offer)));
+        if context.has_deadline() || self.engine.config.default_timeout.is_some() {
+            match self.dated(context) {
+                Some(dated) => context = dated,
+                None => {
+                    self.engine.front.refuse(lane);
+                    return Err(SubmitError::Expired(request));
+                }
             }
-        } else if let Some(timeout) = self.engine.config.default_timeout
-            && let Some(deadline) = self.engine.clock.now().checked_add(timeout)
-        {
-            *context = context.with_deadline(deadline);
         }
-        Ok(())
+        Ok(Admitted {
+            lane,
+            request,
+            context,
+        })
     }
 
-    /// Promises the outcome of an offered task to the holder of the ticket.
+    /// The context with its deadline, the default one if it has none; `None` when that has passed.
+    #[cold]
+    fn dated(&self, context: TaskContext) -> Option<TaskContext> {
+        if context.has_deadline() {
+            let late = context.expired(|| self.engine.clock.now_ns());
+            return (!late).then_some(context);
+        }
+        let timeout = self.engine.config.default_timeout.unwrap_or(Duration::MAX);
+        let deadline = self.engine.clock.now().checked_add(timeout);
+        Some(deadline.map_or(context, |deadline| context.with_deadline(deadline)))
+    }
+
+    /// Promises the outcome of a task to the holder of the ticket.
     #[inline(always)]
     pub(super) fn promise(
         &self,
-        lane: usize,
-        offer: &mut Offer<Q, R, E>,
-    ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        match (Promise::pair(&self.engine.slab), offer.as_mut()) {
-            (Some((promise, half)), Some(task)) => {
-                task.papers.promise = promise;
-                Ok(Ticket::new(half))
+        admitted: Admitted<Q>,
+    ) -> Result<Promised<Q, R, E>, SubmitError<Q>> {
+        match Promise::pair(&self.engine.slab) {
+            Some((promise, half)) => {
+                let (lane, offer) = admitted.with(promise);
+                Ok((lane, offer, Ticket::new(half)))
             }
-            _ => Err(self.refuse(lane, Refusal::Full, offer)),
+            None => {
+                self.engine.front.refuse(admitted.lane);
+                Err(SubmitError::Full(admitted.request))
+            }
         }
     }
 
     #[inline(always)]
-    fn try_enter(&self, lane: usize, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, offer) {
+    fn try_enter(&self, lane: usize, mut offer: Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        match self.engine.submit(lane, &mut offer) {
             Ok(woke) => Ok(woke),
             Err(refusal) => Err(self.refuse(lane, refusal, offer)),
         }
@@ -323,13 +313,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         lane: usize,
         refusal: Refusal,
-        offer: &mut Offer<Q, R, E>,
+        offer: Offer<Q, R, E>,
     ) -> SubmitError<Q> {
         self.engine.front.refuse(lane);
-        let request = request_of(offer);
         match refusal {
-            Refusal::Full => SubmitError::Full(request),
-            Refusal::Closed => SubmitError::Closed(request),
+            Refusal::Full => SubmitError::Full(offer.into_request()),
+            Refusal::Closed => SubmitError::Closed(offer.into_request()),
         }
     }
 
@@ -337,8 +326,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(&self, lane: usize, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        let mut refusal = match self.engine.submit(lane, offer) {
+    async fn enter(&self, lane: usize, mut offer: Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        let mut refusal = match self.engine.submit(lane, &mut offer) {
             Ok(woke) => return Ok(woke),
             Err(refusal) => refusal,
         };
@@ -348,7 +337,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                 return Err(self.refuse(lane, refusal, offer));
             }
             poll_fn(|context| turn.poll(context)).await;
-            refusal = match self.engine.submit(lane, offer) {
+            refusal = match self.engine.submit(lane, &mut offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);
@@ -362,10 +351,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     fn enter_blocking(
         &self,
         lane: usize,
-        offer: &mut Offer<Q, R, E>,
+        mut offer: Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, offer) {
+        match self.engine.submit(lane, &mut offer) {
             Ok(woke) => Ok(woke),
             Err(refusal) => self.wait_to_enter(lane, refusal, offer, deadline),
         }
@@ -377,7 +366,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         lane: usize,
         mut refusal: Refusal,
-        offer: &mut Offer<Q, R, E>,
+        mut offer: Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
         let mut turn = self.engine.turn(lane);
@@ -387,8 +376,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                 return Err(self.refuse(lane, refusal, offer));
             }
             if self.is_nested() {
-                let full = self.refuse(lane, refusal, offer);
-                return Err(SubmitError::Nested(full.into_request()));
+                self.engine.front.refuse(lane);
+                return Err(SubmitError::Nested(offer.into_request()));
             }
             match tries {
                 0 => hint::pause(PAUSES),
@@ -400,7 +389,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                 }
             }
             tries += 1;
-            refusal = match self.engine.submit(lane, offer) {
+            refusal = match self.engine.submit(lane, &mut offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);
@@ -409,12 +398,4 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             };
         }
     }
-}
-
-/// Takes the request back out of an offer that no lane has taken.
-fn request_of<Q, R, E>(offer: &mut Offer<Q, R, E>) -> Q {
-    offer
-        .take()
-        .expect("a refused task stays with its submitter")
-        .request
 }

@@ -104,8 +104,11 @@ impl<V> Slot<V> {
     /// Makes a slot that nobody holds ready for two new owners.
     pub(super) fn reset(&self) {
         // Relaxed: the lane's publication carries it to the worker, and the slab's bitmap ordered it
-        // after the last owner.
-        self.state.store(EMPTY, Ordering::Relaxed);
+        // after the last owner. A slot that is new is left alone: the shutdown may have abandoned it
+        // already, and a plain store would race with that.
+        if self.state.load(Ordering::Relaxed) != EMPTY {
+            self.state.store(EMPTY, Ordering::Relaxed);
+        }
     }
 
     #[inline]

@@ -5,7 +5,7 @@
 //! breaks when it should. The engine's code is the same in both.
 //!
 //! What is dropped is checked too: an atomic or a cell that is freed while another thread's access
-//! to it is not over is a race, and [`take_live_cells`] counts what is never freed or freed twice.
+//! to it is not over is a race, and [`live_cells`] counts what is never freed or freed twice.
 
 use std::cell::Cell;
 
@@ -16,8 +16,8 @@ pub(crate) enum Mutation {
     NoRelease,
     /// Acquire becomes Relaxed.
     NoAcquire,
-    /// The fence between the halves of a store-then-load edge vanishes.
-    NoFence,
+    /// `SeqCst` becomes `AcqRel`, and the fence that stands for it in a model vanishes.
+    NoSeqCst,
     /// Read-modify-writes become a load and a store.
     TornRmw,
     /// A futex's waiter is never woken.
@@ -43,6 +43,7 @@ pub(crate) mod atomic {
         let no_release = mutated(Mutation::NoRelease);
         let no_acquire = mutated(Mutation::NoAcquire);
         match ordering {
+            Ordering::SeqCst if mutated(Mutation::NoSeqCst) => Ordering::AcqRel,
             Ordering::Release if no_release => Ordering::Relaxed,
             Ordering::Acquire if no_acquire => Ordering::Relaxed,
             Ordering::AcqRel | Ordering::SeqCst if no_release => Ordering::Acquire,
@@ -52,10 +53,11 @@ pub(crate) mod atomic {
     }
 
     fn weakened_load(ordering: Ordering) -> Ordering {
-        match (ordering, mutated(Mutation::NoAcquire)) {
-            (Ordering::SeqCst, true) => Ordering::Relaxed,
-            (Ordering::SeqCst, false) => Ordering::SeqCst,
-            (other, _) => weakened(other),
+        match ordering {
+            Ordering::SeqCst if mutated(Mutation::NoAcquire) => Ordering::Relaxed,
+            Ordering::SeqCst if mutated(Mutation::NoSeqCst) => Ordering::Acquire,
+            Ordering::SeqCst => Ordering::SeqCst,
+            other => weakened(other),
         }
     }
 
@@ -175,7 +177,7 @@ pub(crate) mod atomic {
 }
 
 pub(crate) mod hint {
-    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use super::step_aside as spin_loop;
 
     /// One step aside: to a model the length of a pause means nothing.
     pub(crate) fn pause(_count: u32) {
@@ -189,7 +191,7 @@ pub(crate) const fn patience(_times: u32) -> u32 {
 }
 
 pub(crate) mod thread {
-    pub(crate) use loom::thread::yield_now;
+    pub(crate) use super::step_aside as yield_now;
     // Models run the workers' loops on threads of loom's; the pool's own threads stay native.
     pub(crate) use std::thread::{Builder, JoinHandle};
 
@@ -307,21 +309,41 @@ pub(crate) fn futex_wake_one(_word: &atomic::AtomicU32) {
 
 /// Stands between the two halves of a store-then-load edge: see [`super::native`].
 pub(crate) fn dekker_fence() {
-    if !mutated(Mutation::NoFence) {
+    if !mutated(Mutation::NoSeqCst) {
         loom::sync::atomic::fence(loom::sync::atomic::Ordering::SeqCst);
     }
 }
 
-thread_local!(static LIVE_CELLS: Cell<isize> = const { Cell::new(0) });
+thread_local! {
+    static LIVE_CELLS: Cell<isize> = const { Cell::new(0) };
+    static STEPS_ASIDE: Cell<u32> = const { Cell::new(0) };
+}
 
-/// Cells made less cells dropped since the last call. Every model runs its threads on the one that
-/// asks, so at a model's end anything but 0 is a leak or a second drop.
-pub(crate) fn take_live_cells() -> isize {
-    LIVE_CELLS.take()
+/// Begins the counts of a run anew. Every run has all its threads on the one that asks.
+pub(crate) fn begin_run() {
+    LIVE_CELLS.set(0);
+    STEPS_ASIDE.set(0);
+}
+
+/// Cells made less cells dropped in this run: at its end anything but 0 is a leak or a second drop.
+pub(crate) fn live_cells() -> isize {
+    LIVE_CELLS.get()
+}
+
+/// Yields a run may have before it is followed to its end without further branches. Two threads that
+/// yield to each other while a third could run have no end, to a model.
+const MOST_STEPS_ASIDE: u32 = 8;
+
+pub(crate) fn step_aside() {
+    STEPS_ASIDE.set(STEPS_ASIDE.get() + 1);
+    if STEPS_ASIDE.get() == MOST_STEPS_ASIDE + 1 {
+        loom::skip_branch();
+    }
+    loom::thread::yield_now();
 }
 
 fn count_cells(change: isize) {
-    LIVE_CELLS.with(|cells| cells.set(cells.get() + change));
+    LIVE_CELLS.set(LIVE_CELLS.get() + change);
 }
 
 /// A cell whose accesses loom checks for races.

@@ -43,3 +43,47 @@ impl<R, E> Default for Papers<R, E> {
         }
     }
 }
+
+/// A task that no lane has taken yet. It stays with its submitter until one does.
+pub(crate) struct Offer<Q, R, E> {
+    context: TaskContext,
+    /// The request and the promise; gone once a lane has taken them.
+    parts: Option<(Q, Promise<Answer<R, E>>)>,
+}
+
+impl<Q, R, E> Offer<Q, R, E> {
+    #[inline(always)]
+    pub(crate) fn new(request: Q, context: TaskContext, promise: Promise<Answer<R, E>>) -> Self {
+        Self {
+            context,
+            parts: Some((request, promise)),
+        }
+    }
+
+    /// The task, stamped so.
+    ///
+    /// # Panics
+    /// When it was taken before.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, stamp_ns: u64) -> Task<Q, R, E> {
+        let (request, promise) = self.parts.take().expect("a lane takes a task once");
+        Task {
+            request,
+            papers: Papers {
+                context: self.context,
+                stamp_ns,
+                promise,
+            },
+        }
+    }
+
+    /// The request of a task that no lane has taken.
+    ///
+    /// # Panics
+    /// When one has.
+    pub(crate) fn into_request(self) -> Q {
+        self.parts
+            .expect("a refused task stays with its submitter")
+            .0
+    }
+}

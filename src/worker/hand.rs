@@ -175,13 +175,11 @@ mod tests {
         let lanes = LaneSet::new([LONGEST_RUN, LONGEST_RUN]);
         for token in tokens {
             let papers = Papers::default();
-            let mut offer = Some(Task {
+            let task = Task {
                 request: Arc::clone(token),
                 papers,
-            });
-            lanes
-                .push_from(lane, &mut offer, |_, _| ())
-                .expect("the lane has room");
+            };
+            lanes.push_with(lane, |_| task).expect("the lane has room");
         }
         lanes
     }

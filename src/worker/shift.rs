@@ -73,7 +73,7 @@ impl<Q, R, E> Shift<Q, R, E> {
             self.settle_unstarted(request, Outcome::Cancelled);
             return None;
         }
-        if papers.context.expired(|| self.engine.clock.now()) {
+        if papers.context.expired(|| self.engine.clock.now_ns()) {
             self.settle_unstarted(request, Outcome::Expired);
             return None;
         }

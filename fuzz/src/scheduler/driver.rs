@@ -9,7 +9,7 @@ use lanepool::{Clock, EventStream, ManualClock, ShutdownReport, WorkerPool};
 
 use super::calls::Held;
 use super::input::{Address, Operation, Shape};
-use super::machine::Machine;
+use super::machine::{Machine, threads};
 use super::model::Model;
 use super::stream::Stream;
 use super::world::{Counter, Id, Request, Value, World};
@@ -32,6 +32,7 @@ pub(crate) struct Driver<M> {
     pub(crate) shutdowns: Vec<Pin<Box<dyn Future<Output = ShutdownReport<Request>>>>>,
     pub(crate) epoch: Instant,
     pub(crate) monitored: bool,
+    pub(crate) threads_before: usize,
     pub(crate) workers: usize,
     hands: ManualClock,
     long_runs: bool,
@@ -39,6 +40,7 @@ pub(crate) struct Driver<M> {
 
 impl<M: Machine> Driver<M> {
     pub(crate) fn new(shape: &Shape) -> Self {
+        let threads_before = threads();
         let config = shape.config();
         let ruins = if M::CONCURRENT {
             // When the last worker of a pool of threads ends, the pool closes a moment after.
@@ -73,6 +75,7 @@ impl<M: Machine> Driver<M> {
             hands,
             long_runs: longest_run > 1,
             monitored: shape.monitored,
+            threads_before,
             workers: shape.workers,
         };
         for address in (0..4).map(Address::Priority) {
@@ -189,11 +192,10 @@ impl<M: Machine> Driver<M> {
 
     /// What must be so: at once where the workers are steps of this thread, else in a moment.
     pub(crate) fn eventually(&self, what: &str, mut is: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !is() {
-            let late = !M::CONCURRENT || Instant::now() > deadline;
-            assert!(!late, "{what}: {:#?}", self.model);
-            std::thread::yield_now();
+        if M::CONCURRENT {
+            in_a_moment(what, is);
+        } else {
+            assert!(is(), "{what}: {:#?}", self.model);
         }
     }
 
@@ -222,7 +224,7 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Whoever has an answer, and one at each gate with room, has been woken.
-    fn check_bells(&self) {
+    pub(crate) fn check_bells(&self) {
         for held in &self.calls {
             if held
                 .awaits
@@ -249,6 +251,15 @@ impl<M: Machine> Driver<M> {
                 self.eventually("a stream with a result sleeps", || stream.bell.has_rung());
             }
         }
+    }
+}
+
+/// Waits for what another thread owes at once.
+pub(crate) fn in_a_moment(what: &str, mut is: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use lanepool::{PoolEvent, ShutdownReport};
 
 use super::calls::{Call, Progress};
-use super::driver::{Driver, PATIENCE};
+use super::driver::{Driver, PATIENCE, in_a_moment};
 use super::input::Ending;
-use super::machine::Machine;
+use super::machine::{Machine, threads};
 use super::world::{Id, Request};
 
 /// Shutdowns that are under way at once: each has a thread.
@@ -20,6 +20,9 @@ const MOST_SHUTDOWNS: usize = 2;
 impl<M: Machine> Driver<M> {
     /// Shuts down without time: what is in the lanes is handed back, what runs is named.
     pub(crate) fn shutdown_now(&mut self) {
+        if M::CONCURRENT && !self.wait_for_answers() {
+            return self.shutdown_begin();
+        }
         self.model.close();
         let returned = self.model.abandon_queued();
         let running = self.model.abandon_running();
@@ -35,6 +38,25 @@ impl<M: Machine> Driver<M> {
                 .compare(&report.statistics)
                 .expect("the statistics of the report");
         }
+    }
+
+    /// Threads answer a moment after they tell of the end of a task, and a shutdown may come between.
+    /// Returns whether every answer is known to have come.
+    fn wait_for_answers(&mut self) -> bool {
+        for held in &self.calls {
+            match &held.call {
+                Call::Ticket(id, ticket) if self.model.answer(*id).is_some() => {
+                    self.eventually("an answer does not come", || ticket.is_done());
+                }
+                // A batch that is under way tells of one answer at a time.
+                Call::Batch(..) => return false,
+                _ => {}
+            }
+        }
+        while self.stream_has_answers() {
+            self.stream_next();
+        }
+        true
     }
 
     fn check_returned(&self, report: &ShutdownReport<Request>, expected: &[Id]) {
@@ -135,10 +157,10 @@ impl<M: Machine> Driver<M> {
     /// Polls everybody who was woken, until nobody waits.
     fn answer_everybody(&mut self) {
         while !(self.calls.is_empty() && self.stream_is_done()) {
+            self.check_bells();
             let (ready, asleep): (Vec<_>, Vec<_>) = std::mem::take(&mut self.calls)
                 .into_iter()
                 .partition(|held| held.bell.has_rung() || held.progress == Progress::Fresh);
-            // Somebody who was not polled since the answer came has a ticket that is ready.
             let stuck = ready.is_empty() && self.stream_is_done();
             assert!(!stuck, "nobody wakes the last callers: {:#?}", self.model);
             self.calls = asleep;

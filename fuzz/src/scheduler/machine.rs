@@ -75,3 +75,9 @@ impl Machine for Threads {
         false
     }
 }
+
+/// The threads of this process, where the system tells. A thread that has told its last is not yet
+/// gone, and a leak check that comes in between takes what it holds for leaked.
+pub(crate) fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}

@@ -107,6 +107,13 @@ impl<M: Machine> Driver<M> {
         tasks.into_iter().for_each(|id| self.model.leave(id));
     }
 
+    /// Whether a result is there to be taken.
+    pub(crate) fn stream_has_answers(&self) -> bool {
+        let answered = |id: &Id| self.model.answer(*id).is_some();
+        let mut tasks = self.stream.iter().flat_map(|stream| &stream.tasks);
+        tasks.any(answered)
+    }
+
     /// Whether nothing of a stream is outstanding.
     pub(crate) fn stream_is_done(&self) -> bool {
         self.stream

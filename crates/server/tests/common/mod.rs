@@ -1,7 +1,7 @@
 //! A project on disk, and the program run on it.
 
 // Each test binary uses its own part of these.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,460 @@
+//! The ways in: what each takes, waits for and gives back.
+
+mod common;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use common::script::handed_back;
+use common::{
+    Done, EXPECTED, Failure, Gate, Job, Kind, LONG, Rig, block_on, config, drain, for_both_kinds,
+    lanes, poll_once,
+};
+use lanepool::{
+    ExecuteError, OverflowPolicy, PoolEvent, ProcessingError, ProcessingTask, SubmitError,
+    TaskContext, TaskPriority, WorkerPool,
+};
+
+const NORMAL: TaskPriority = TaskPriority::Normal;
+
+for_both_kinds!(
+    an_answer_is_a_response_an_error_or_a_panic,
+    the_context_reaches_the_service,
+    a_ticket_can_be_awaited_waited_for_and_asked,
+    async_ways_in_need_no_runtime,
+    a_batch_gives_results_in_order,
+    a_batch_longer_than_its_lane_is_fed_through,
+    an_empty_batch_is_no_work,
+    a_batch_of_many_lanes_fails_item_by_item,
+    a_stream_gives_results_as_they_come,
+    a_stream_has_room_for_its_limit,
+    a_stream_is_told_of_the_end_of_the_pool,
+    blocking_on_the_own_pool_is_refused,
+    blocking_on_another_pool_is_fine,
+    a_slow_subscriber_loses_the_newest_events,
+);
+
+fn an_answer_is_a_response_an_error_or_a_panic(kind: Kind) {
+    let rig = Rig::new(kind, config(2));
+    let pool = &rig.pool;
+    let calls: [&dyn Fn(Job) -> Result<u64, ExecuteError<Job, Failure>>; 4] = [
+        &|job| block_on(pool.execute(job, NORMAL, TaskContext::new())).map(|done| done.id),
+        &|job| {
+            pool.execute_blocking(job, NORMAL, TaskContext::new())
+                .map(|done| done.id)
+        },
+        &|job| {
+            pool.execute_timeout(job, NORMAL, TaskContext::new(), LONG)
+                .map(|done| done.id)
+        },
+        &|job| Ok(pool.submit_blocking(job)?.wait()?.id),
+    ];
+    for call in calls {
+        assert_eq!(call(Job::echo(1)).unwrap(), 1);
+        match call(Job::fail(2)).unwrap_err() {
+            ExecuteError::Processing(ProcessingError::Failed(failure)) => {
+                assert_eq!(failure, Failure(2))
+            }
+            other => panic!("{other:?}"),
+        }
+        match call(Job::panic(3)).unwrap_err() {
+            ExecuteError::Processing(ProcessingError::Panicked(message)) => {
+                assert_eq!(message, format!("3 {EXPECTED}"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    drain(pool);
+}
+
+fn the_context_reaches_the_service(kind: Kind) {
+    let rig = Rig::new(kind, config(1));
+    let deadline = Instant::now() + LONG;
+    let context = TaskContext::new()
+        .with_connection_id(0)
+        .with_message_id(u64::MAX)
+        .with_batch_id(3)
+        .with_key(4)
+        .with_tenant(5)
+        .with_deadline(deadline);
+    let (tell, told) = mpsc::channel();
+    let ask = || {
+        let tell = tell.clone();
+        Job::run(0, move |context| tell.send(*context).unwrap())
+    };
+    block_on(rig.pool.execute(ask(), NORMAL, context)).unwrap();
+    rig.pool.execute_blocking(ask(), NORMAL, context).unwrap();
+    let task = ProcessingTask::new(ask())
+        .connection_id(0)
+        .message_id(u64::MAX)
+        .batch_id(3);
+    let task = task.key(4).tenant(5).deadline(deadline);
+    rig.pool.try_submit(task).unwrap().wait().unwrap();
+    for _ in 0..3 {
+        assert_eq!(told.recv().unwrap(), context);
+    }
+    rig.pool.try_submit(ask()).unwrap().wait().unwrap();
+    assert_eq!(
+        told.recv().unwrap(),
+        TaskContext::new(),
+        "a bare request says nothing"
+    );
+    drain(&rig.pool);
+}
+
+fn a_ticket_can_be_awaited_waited_for_and_asked(kind: Kind) {
+    let rig = Rig::new(kind, config(1));
+    let gate = rig.hold_all();
+    let mut tickets: Vec<_> = (0..4).map(|id| rig.submit(id, NORMAL)).collect();
+    assert!(tickets.iter().all(|ticket| !ticket.is_done()));
+    assert!(poll_once(pin!(&mut tickets[3])).is_pending());
+    gate.open();
+    assert_eq!(
+        tickets.remove(3).wait().unwrap().id,
+        3,
+        "waited for after it was polled"
+    );
+    assert!(
+        tickets.iter().all(|ticket| ticket.is_done()),
+        "those before it are done"
+    );
+    assert_eq!(block_on(tickets.remove(2)).unwrap().id, 2);
+    assert!(matches!(poll_once(pin!(tickets.remove(1))), Poll::Ready(Ok(done)) if done.id == 1));
+    let answer = tickets.remove(0).wait_timeout(Duration::ZERO);
+    assert_eq!(answer.unwrap().unwrap().id, 0);
+    drain(&rig.pool);
+}
+
+/// The smallest executor there is.
+fn block_on_by_hand<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+fn async_ways_in_need_no_runtime(kind: Kind) {
+    let rig = Rig::new(kind, config(2).lanes(lanes(4, OverflowPolicy::Wait)));
+    block_on_by_hand(async {
+        let pool = &rig.pool;
+        for id in 0..200 {
+            let done = pool
+                .execute(Job::echo(id), NORMAL, TaskContext::new())
+                .await;
+            assert_eq!(done.unwrap().id, id);
+            pool.spawn(Job::echo(id)).await.unwrap();
+            pool.submit(Job::echo(id)).await.unwrap().detach();
+        }
+        assert_eq!(pool.execute_batch((0..50).map(Job::echo)).await.len(), 50);
+        assert!(pool.shutdown(LONG).await.drained);
+    });
+    assert_eq!(rig.pool.statistics().total().completed, 650);
+}
+
+fn a_batch_gives_results_in_order(kind: Kind) {
+    let rig = Rig::new(kind, config(3));
+    let job = |id| match id % 5 {
+        0 => Job::fail(id),
+        1 => Job::panic(id),
+        2 => Job::new(id, common::Act::Yield),
+        _ => Job::echo(id),
+    };
+    let batches = [
+        rig.pool.execute_batch_blocking((0..100).map(job)),
+        block_on(rig.pool.execute_batch((0..100).map(job))),
+    ];
+    for results in batches {
+        assert_eq!(results.len(), 100);
+        for (id, result) in (0..).zip(results) {
+            match (id % 5, result) {
+                (0, Err(ExecuteError::Processing(ProcessingError::Failed(failure)))) => {
+                    assert_eq!(failure, Failure(id));
+                }
+                (1, Err(ExecuteError::Processing(ProcessingError::Panicked(message)))) => {
+                    assert!(message.starts_with(&format!("{id} ")), "{message}");
+                }
+                (_, Ok(done)) => assert_eq!(done.id, id),
+                (_, other) => panic!("{id}: {other:?}"),
+            }
+        }
+    }
+    drain(&rig.pool);
+}
+
+fn a_batch_longer_than_its_lane_is_fed_through(kind: Kind) {
+    let rig = Rig::new(kind, config(2).lanes(lanes(4, OverflowPolicy::Wait)));
+    for length in [4, 5, 16, 17, 1_000] {
+        let results = rig.pool.execute_batch_blocking((0..length).map(Job::echo));
+        let ids: Vec<_> = results
+            .into_iter()
+            .map(|result| result.unwrap().id)
+            .collect();
+        assert!(ids.into_iter().eq(0..length));
+        let results = block_on(rig.pool.execute_batch((0..length).map(Job::echo)));
+        let ids: Vec<_> = results
+            .into_iter()
+            .map(|result| result.unwrap().id)
+            .collect();
+        assert!(ids.into_iter().eq(0..length));
+    }
+    assert_eq!(drain(&rig.pool).total().refused, 0);
+}
+
+fn an_empty_batch_is_no_work(kind: Kind) {
+    let rig = Rig::new(kind, config(1));
+    assert!(
+        rig.pool
+            .execute_batch_blocking(Vec::<Job>::new())
+            .is_empty()
+    );
+    assert!(block_on(rig.pool.execute_batch(Vec::<Job>::new())).is_empty());
+    assert_eq!(drain(&rig.pool).total().submitted, 0);
+}
+
+fn a_batch_of_many_lanes_fails_item_by_item(kind: Kind) {
+    let rig = Rig::new(kind, config(1).lanes(lanes(64, OverflowPolicy::Reject)));
+    let tasks = || {
+        (0..60).map(|id| {
+            let task = ProcessingTask::new(Job::echo(id)).lane(id as usize % 5);
+            if id % 7 == 0 {
+                task.deadline(Instant::now())
+            } else {
+                task
+            }
+        })
+    };
+    for results in [
+        rig.pool.execute_batch_blocking(tasks()),
+        block_on(rig.pool.execute_batch(tasks())),
+    ] {
+        for (id, result) in (0..).zip(results) {
+            match result {
+                Ok(done) => assert_eq!((done.id, id % 5 < 4, id % 7 > 0), (id, true, true)),
+                Err(ExecuteError::Refused(refused)) => {
+                    match &refused {
+                        SubmitError::NoSuchLane { lane, lanes, .. } => {
+                            assert_eq!((*lane, *lanes), (4, 4))
+                        }
+                        SubmitError::Expired(_) => assert_eq!(id % 7, 0),
+                        other => panic!("{other:?}"),
+                    }
+                    assert_eq!(handed_back(refused), id);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let gate = rig.hold_all();
+    let mut batch = pin!(
+        rig.pool
+            .execute_batch((0..100).map(|id| ProcessingTask::new(Job::echo(id)).lane(0)))
+    );
+    assert!(poll_once(batch.as_mut()).is_pending());
+    gate.open();
+    let results = block_on(batch);
+    let refused = results.iter().filter(|result| result.is_err()).count();
+    assert_eq!(refused, 36, "what the lane had no room for");
+    assert!(
+        results[..64].iter().all(Result::is_ok),
+        "the first come first"
+    );
+    drain(&rig.pool);
+}
+
+fn a_stream_gives_results_as_they_come(kind: Kind) {
+    let rig = Rig::new(kind, config(2));
+    let gate = Gate::new();
+    let mut stream = rig.pool.stream(8);
+    let held = ProcessingTask::new(Job::hold(0, &gate)).message_id(100);
+    stream.try_submit(held).unwrap();
+    gate.await_arrivals(1);
+    for id in 1..5 {
+        stream
+            .submit_blocking(ProcessingTask::new(Job::echo(id)).message_id(100 + id))
+            .unwrap();
+    }
+    let ids: Vec<_> = (1..5)
+        .map(|_| stream.next_blocking().unwrap())
+        .map(|item| {
+            let done = item.result.unwrap();
+            assert_eq!(item.context.message_id(), Some(100 + done.id));
+            done.id
+        })
+        .collect();
+    assert_eq!(
+        ids,
+        [1, 2, 3, 4],
+        "one worker, so in order, and before the first"
+    );
+    assert!(poll_once(pin!(stream.next())).is_pending());
+    gate.open();
+    assert_eq!(block_on(stream.next()).unwrap().result.unwrap().id, 0);
+    assert!(stream.next_blocking().is_none());
+    stream.try_submit(Job::fail(6)).unwrap();
+    let failed = stream.next_blocking().unwrap().result;
+    assert_eq!(failed, Err(ProcessingError::Failed(Failure(6))));
+    drain(&rig.pool);
+}
+
+fn a_stream_has_room_for_its_limit(kind: Kind) {
+    let rig = Rig::new(kind, config(2));
+    for (limit, room) in [(0, 1), (1, 1), (3, 3)] {
+        let mut stream = rig.pool.stream(limit);
+        for outstanding in 0..room {
+            assert!(stream.has_room());
+            assert_eq!(stream.outstanding(), outstanding);
+            stream.try_submit(Job::echo(1)).unwrap();
+        }
+        assert!(!stream.has_room());
+        let refused = [
+            stream.try_submit(Job::echo(7)),
+            stream.submit_blocking(Job::echo(7)),
+            block_on(stream.submit(Job::echo(7))),
+        ];
+        for refused in refused {
+            assert_eq!(handed_back(refused.unwrap_err()), 7);
+        }
+        assert!(stream.next_blocking().is_some());
+        assert!(stream.has_room());
+    }
+    let mut stream = rig.pool.stream(4);
+    let (mut next, mut sum) = (0, 0);
+    loop {
+        while stream.has_room() && next < 2_000 {
+            stream.submit_blocking(Job::echo(next)).unwrap();
+            next += 1;
+        }
+        let Some(item) = stream.next_blocking() else {
+            break;
+        };
+        sum += item.result.unwrap().id;
+    }
+    assert_eq!(sum, 1_999_000, "each once");
+    drain(&rig.pool);
+}
+
+fn a_stream_is_told_of_the_end_of_the_pool(kind: Kind) {
+    let rig = Rig::new(kind, config(1));
+    let gate = rig.hold_all();
+    let mut stream = rig.pool.stream(3);
+    for id in 0..3 {
+        stream.try_submit(Job::echo(id)).unwrap();
+    }
+    assert_eq!(rig.pool.shutdown_blocking(Duration::ZERO).returned.len(), 3);
+    for _ in 0..3 {
+        let item = stream.next_blocking().unwrap();
+        assert_eq!(item.result, Err(ProcessingError::Abandoned));
+    }
+    assert!(matches!(
+        stream.try_submit(Job::echo(0)),
+        Err(SubmitError::Closed(_))
+    ));
+    assert!(stream.next_blocking().is_none());
+    gate.open();
+    drain(&rig.pool);
+}
+
+/// What a service gets when it blocks on its own pool of two workers: whether each request came back as
+/// nested.
+fn block_inside(pool: &WorkerPool<Job, Done, Failure>) -> Vec<bool> {
+    let nested = |answer: Result<_, ExecuteError<Job, Failure>>| match answer {
+        Err(ExecuteError::Refused(SubmitError::Nested(job))) => job.id == 9,
+        _ => false,
+    };
+    let context = TaskContext::new();
+    let mut refused = vec![nested(pool.execute_blocking(Job::echo(9), NORMAL, context))];
+    if !refused[0] {
+        // The other worker has answered. Further on this would hang.
+        return refused;
+    }
+    refused.push(nested(pool.execute_timeout(
+        Job::echo(9),
+        NORMAL,
+        context,
+        LONG,
+    )));
+    let batch = pool.execute_batch_blocking([Job::echo(9), Job::echo(9)]);
+    refused.extend(batch.into_iter().map(nested));
+    pool.submit_blocking(Job::echo(8))
+        .expect("there is room, so it need not wait")
+        .detach();
+    let gate = Gate::new();
+    let hold = ProcessingTask::new(Job::hold(8, &gate)).priority(TaskPriority::Critical);
+    pool.try_spawn(hold).unwrap();
+    gate.await_arrivals(1);
+    while pool.try_spawn(Job::echo(8)).is_ok() {}
+    let submit = pool.submit_blocking(Job::echo(9)).map(drop);
+    let spawn = pool.spawn_blocking(Job::echo(9));
+    gate.open();
+    for answer in [submit, spawn] {
+        refused.push(matches!(answer, Err(SubmitError::Nested(job)) if job.id == 9));
+    }
+    refused
+}
+
+fn blocking_on_the_own_pool_is_refused(kind: Kind) {
+    let rig = Rig::new(kind, config(2).lanes(lanes(8, OverflowPolicy::Wait)));
+    let (tell, told) = mpsc::channel();
+    let pool = rig.pool.clone();
+    let job = Job::run(1, move |_| tell.send(block_inside(&pool)).unwrap());
+    rig.pool.try_spawn(job).unwrap();
+    assert_eq!(told.recv().unwrap(), [true; 6]);
+    let counts = &drain(&rig.pool).lanes[1];
+    assert_eq!(counts.refused, 7, "and the one that found the lane full");
+    assert!(!rig.started().contains(&9));
+}
+
+fn blocking_on_another_pool_is_fine(kind: Kind) {
+    let outer = Rig::new(kind, config(2));
+    let inner = Rig::new(Kind::Threads, config(1));
+    let tickets: Vec<_> = (0..50)
+        .map(|id| {
+            let pool = inner.pool.clone();
+            let job = Job::run(id, move |_| {
+                let done = pool.execute_blocking(Job::echo(id), NORMAL, TaskContext::new());
+                assert_eq!(done.unwrap().id, id);
+            });
+            outer.pool.submit_blocking(job).unwrap()
+        })
+        .collect();
+    assert!(tickets.into_iter().all(|ticket| ticket.wait().is_ok()));
+    drain(&outer.pool);
+    assert_eq!(drain(&inner.pool).total().completed, 50);
+}
+
+fn a_slow_subscriber_loses_the_newest_events(kind: Kind) {
+    let rig = Rig::new(kind, config(1));
+    let (slow, gone) = (rig.pool.events(), rig.pool.events());
+    drop(gone);
+    for id in 0..1_100 {
+        assert!(
+            rig.pool
+                .submit_blocking(Job::panic(id))
+                .unwrap()
+                .wait()
+                .is_err()
+        );
+    }
+    drain(&rig.pool);
+    let events: Vec<_> = std::iter::from_fn(|| slow.try_recv()).collect();
+    assert_eq!(events.len(), 1_024);
+    for (id, event) in events.into_iter().enumerate() {
+        assert!(
+            matches!(event, PoolEvent::WorkerPanicked { message, .. } if message.starts_with(&format!("{id} ")))
+        );
+    }
+}
