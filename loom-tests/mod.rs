@@ -154,9 +154,7 @@ fn must_fail(test: &str, flaw: Flaw, word: &str) {
 
 /// Hands a value to a lane. Returns whether it took it.
 fn push(lanes: &LaneSet<u32>, lane: usize, value: u32) -> bool {
-    lanes
-        .push_from(lane, &mut Some(value), |_, _| ())
-        .is_ok()
+    lanes.push_from(lane, &mut Some(value), |_, _| ()).is_ok()
 }
 
 /// Waits for threads of a model.

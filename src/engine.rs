@@ -17,6 +17,7 @@ use crate::events::{Events, PoolEvent};
 use crate::idle::pace::Luck;
 use crate::idle::{Roster, Sleeper};
 use crate::lane::{LaneSet, Refusal};
+use crate::panics;
 use crate::reply::Slab;
 use crate::stats::{
     Front, LaneStatistics, Watch, WorkerBlock, WorkerHealthStatus, WorkerPoolStatistics,
@@ -158,12 +159,12 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     /// Accepts nothing more; workers end once the lanes are empty. Whoever waits for room finds out.
     pub(crate) fn close(&self) {
-        let first = !self.lanes.is_closed();
-        self.lanes.close();
-        self.roster.wake_all();
-        if first {
+        if !self.lanes.is_closed() {
+            // Said first: a worker that has nothing left to do ends at once, and says so.
             self.events.emit(PoolEvent::Closed);
         }
+        self.lanes.close();
+        self.roster.wake_all();
     }
 
     /// Takes every task that no worker has claimed, answers its caller, and hands the request on. The
@@ -199,7 +200,9 @@ impl<Q, R, E> Engine<Q, R, E> {
                 if let Some(watch) = &self.watch {
                     watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
                 }
-                if wanted {
+                if !wanted {
+                    panics::discard(request);
+                } else {
                     take_back(TakenBack {
                         lane,
                         request,
@@ -210,27 +213,38 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
     }
 
-    /// Answers everybody whose task a worker still holds. The worker counts the task when it is done.
+    /// Answers everybody whose task a worker still holds, and has the workers start nothing more. The
+    /// worker counts the task when it is done.
     pub(crate) fn abandon_running(&self) {
+        self.lanes.give_up();
         self.slab.abandon_all();
+    }
+
+    /// Tasks in workers' hands: started, or claimed and not started yet.
+    pub(crate) fn held(&self) -> u64 {
+        let lanes = 0..self.lanes.len();
+        let of_worker =
+            |block: &Arc<WorkerBlock>| lanes.clone().map(|lane| block.held(lane)).sum::<u64>();
+        self.blocks.iter().map(of_worker).sum()
     }
 
     /// A worker ends. The last one leaves nobody waiting.
     pub(crate) fn worker_ends(&self, worker: usize, reason: Option<String>) {
         self.blocks[worker].record_stop(self.clock.now_ns());
+        // ORDERING(last-worker): AcqRel: the last to end sees what the others left behind.
+        let last = self.alive.fetch_sub(1, Ordering::AcqRel) == 1;
         self.events
             .emit(PoolEvent::WorkerStopped { worker, reason });
-        // ORDERING(last-worker): AcqRel: the last to end sees what the others left behind.
-        if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if last {
             self.close();
-            self.abandon_queued(drop);
+            self.abandon_queued(panics::discard);
         }
     }
 
-    /// Whether no worker is left.
-    pub(crate) fn is_deserted(&self) -> bool {
-        // ORDERING(last-worker): Acquire.
-        self.alive.load(Ordering::Acquire) == 0
+    /// How many workers have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        // ORDERING(last-worker): Acquire: what an ended worker left behind is seen.
+        self.alive.load(Ordering::Acquire)
     }
 
     /// Workers that run a task now.

@@ -2,6 +2,9 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+use crate::sync;
 
 /// The message of a caught panic. Disposes of the payload, whose own drop may panic as well.
 pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
@@ -14,6 +17,11 @@ pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
     };
     discard(payload);
     message
+}
+
+/// Calls a waker of the user's; its panic is the user's own affair and must not keep others waiting.
+pub(crate) fn wake(waker: Waker) {
+    sync::guarded(|| waker.wake());
 }
 
 /// Drops a value whose drop may panic, and goes on all the same.

@@ -242,13 +242,13 @@ fn a_pool_is_what_its_configuration_says() {
         let config = WorkerPoolConfig::builder()
             .workers(2)
             .thread_name("named")
-            .thread_stack_size(8 << 20)
+            .thread_stack_size(16 << 20)
             .build()
             .unwrap();
         let service = service_fn(|large: bool, _: &TaskContext| {
             // Larger than the usual stack of a thread.
             let deep = if large {
-                std::hint::black_box([1_u8; 6 << 20])[12_345]
+                std::hint::black_box([1_u8; 3 << 20])[12_345]
             } else {
                 0
             };

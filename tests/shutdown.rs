@@ -170,7 +170,7 @@ fn nothing_that_did_not_finish_is_left_out_of_the_report(kind: Kind) {
     second.await_arrivals(1);
     let report = rig.pool.shutdown_blocking(Duration::ZERO);
     let finished = report.statistics.total().completed;
-    let named = (report.returned.len() + report.running.len()) as u64;
+    let named = (report.returned.len() + report.running.len()) as u64 + report.claimed;
     second.open();
     drain(&rig.pool);
     assert_eq!(finished + named, 501, "{finished} finished, {named} named");

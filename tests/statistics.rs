@@ -119,7 +119,7 @@ fn utilisation_is_service_time_over_lifetime(kind: Kind) {
 
 fn a_busy_pool_is_used(kind: Kind) {
     let rig = Rig::new(kind, config(2));
-    let work = |id| {
+    let work = |id: u64| {
         let spin = move |_: &TaskContext| {
             let sum =
                 (0..20_000_u64).fold(id, |sum, n| std::hint::black_box(sum.wrapping_mul(31) + n));

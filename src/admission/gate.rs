@@ -30,6 +30,7 @@ use std::task::{Context, Poll, Waker};
 use crossbeam_utils::CachePadded;
 
 use crate::lane::Ring;
+use crate::panics;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, dekker_fence};
 
@@ -80,7 +81,7 @@ impl Gate {
         if ring.has_room(enough) || ring.is_closed() {
             let first = self.change(|queue| queue.waiters.pop_front());
             if let Some(waiter) = first {
-                waiter.waker.wake();
+                panics::wake(waiter.waker);
             }
         }
     }
@@ -88,7 +89,7 @@ impl Gate {
     /// Wakes everybody. For a lane that was closed.
     pub(crate) fn open_for_all(&self) {
         for waiter in self.change(|queue| std::mem::take(&mut queue.waiters)) {
-            waiter.waker.wake();
+            panics::wake(waiter.waker);
         }
     }
 

@@ -4,6 +4,7 @@
 use std::task::Poll;
 use std::task::Waker;
 
+use crate::panics;
 use crate::sync::Mutex;
 
 /// One async worker's bed: a token, and the waker to call when it arrives.
@@ -57,7 +58,7 @@ impl WakerCell {
             state.waker.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            panics::wake(waker);
         }
     }
 }

@@ -21,6 +21,10 @@ use crate::admission::Gate;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::dekker_fence;
 
+/// Set in the word when the pool gives up what is not started: no lane's bit, so a worker with tasks in
+/// its hand takes a second look, and finds it.
+pub(crate) const GIVEN_UP: LaneBits = 1 << 31;
+
 /// A ring with the gate at which submitters wait while it is full.
 #[derive(Debug)]
 pub(crate) struct Lane<T> {
@@ -141,6 +145,12 @@ impl<T> LaneSet<T> {
     /// Whether any lane holds something that no worker has claimed.
     pub(crate) fn any_claims(&self) -> bool {
         self.lanes.iter().any(|lane| lane.ring.has_claims())
+    }
+
+    /// Tells the workers to start nothing more, not even what they have claimed.
+    pub(crate) fn give_up(&self) {
+        // ORDERING(lane-hint): SeqCst, as all changes of the word; nothing else depends on it.
+        self.occupied.fetch_or(GIVEN_UP, Ordering::SeqCst);
     }
 
     /// Clears the bits of empty lanes. For a worker on its way to sleep.

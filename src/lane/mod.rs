@@ -8,5 +8,5 @@ pub(crate) mod lane_set;
 pub(crate) mod pick;
 pub(crate) mod ring;
 
-pub(crate) use lane_set::LaneSet;
+pub(crate) use lane_set::{GIVEN_UP, LaneSet};
 pub(crate) use ring::{Refusal, Ring};

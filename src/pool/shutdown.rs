@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::WorkerPool;
 use crate::engine::Engine;
+use crate::events::EventStream;
+use crate::panics;
 use crate::stats::WorkerPoolStatistics;
 use crate::sync::{Mutex, thread};
 use crate::task::TaskContext;
@@ -22,6 +24,9 @@ pub struct ShutdownReport<Q> {
     /// Tasks that workers still run. Their callers were told that they are abandoned; the workers end
     /// when the service lets them.
     pub running: Vec<RunningTask>,
+    /// How many very cheap tasks those workers had claimed beside them. They will not be started; their
+    /// callers were told that they are abandoned.
+    pub claimed: u64,
     /// The statistics at the end.
     pub statistics: WorkerPoolStatistics,
 }
@@ -78,17 +83,31 @@ impl<Q, R, E> Owner<Q, R, E> {
         self.longest_run
     }
 
-    /// Waits until every worker has ended or the deadline passes. Returns whether all have.
-    fn all_ended(&self, deadline: Option<Instant>) -> bool {
-        let ended = match deadline {
-            Some(deadline) => self.exits.recv_deadline(deadline).err(),
-            None => self
-                .exits
-                .recv()
-                .err()
-                .map(|_| flume::RecvTimeoutError::Disconnected),
-        };
-        matches!(ended, Some(flume::RecvTimeoutError::Disconnected))
+    /// Waits until all workers but `waiting` have ended or the deadline passes. Returns whether they
+    /// have. `events` were subscribed to before the pool closed.
+    fn all_ended(&self, deadline: Option<Instant>, waiting: usize, events: &EventStream) -> bool {
+        if waiting == 0 {
+            let ended = match deadline {
+                Some(deadline) => self.exits.recv_deadline(deadline).err(),
+                None => self
+                    .exits
+                    .recv()
+                    .err()
+                    .map(|_| flume::RecvTimeoutError::Disconnected),
+            };
+            return matches!(ended, Some(flume::RecvTimeoutError::Disconnected));
+        }
+        // Each worker says that it has ended after it has taken itself off.
+        while self.engine.alive() > waiting {
+            let left = match deadline {
+                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
+                None => Duration::MAX,
+            };
+            if left.is_zero() || events.recv_timeout(left).is_none() {
+                return self.engine.alive() <= waiting;
+            }
+        }
+        true
     }
 
     /// Takes the ended threads off the system's hands.
@@ -104,7 +123,7 @@ impl<Q, R, E> Drop for Owner<Q, R, E> {
     fn drop(&mut self) {
         // Not joined: the last handle may be dropped on a worker, or while one runs for long.
         self.engine.close();
-        self.engine.abandon_queued(drop);
+        self.engine.abandon_queued(panics::discard);
     }
 }
 
@@ -122,14 +141,21 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// May be called from several handles; each report has what that call took back.
     ///
     /// # Blocking
-    /// For at most `limit` and a moment. On a worker of this pool it does not wait for itself, and
-    /// reports its own task as running.
+    /// For at most `limit` and a moment. On a worker of this pool it does not wait for that worker, and
+    /// reports its task as running.
     pub fn shutdown_blocking(&self, limit: Duration) -> ShutdownReport<Q> {
+        let waiting_worker = usize::from(self.is_nested());
+        self.shut_down(limit, waiting_worker)
+    }
+
+    /// Shuts down, waiting for all workers but so many who themselves wait for this.
+    fn shut_down(&self, limit: Duration, waiting_workers: usize) -> ShutdownReport<Q> {
+        let events = self.events();
         self.engine.close();
         let deadline = Instant::now().checked_add(limit);
-        let mut drained = self.owner.all_ended(deadline);
+        let mut ended = self.owner.all_ended(deadline, waiting_workers, &events);
         let mut returned = Vec::new();
-        if !drained {
+        if !ended {
             self.engine.abandon_queued(|taken| {
                 let crate::engine::TakenBack {
                     lane,
@@ -144,10 +170,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             });
             self.engine.abandon_running();
             // Workers that had just finished have nothing more to do.
-            drained =
-                self.engine.is_deserted() && self.owner.all_ended(None) && returned.is_empty();
+            ended = self.engine.alive() <= waiting_workers;
         }
-        if drained {
+        let drained = ended && waiting_workers == 0 && returned.is_empty();
+        if self.engine.alive() == 0 {
             self.owner.join();
         }
         let running = self
@@ -162,10 +188,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                     context,
                 })
             });
+        let running: Vec<_> = running.collect();
         ShutdownReport {
             drained,
             returned,
-            running: running.collect(),
+            claimed: self.engine.held().saturating_sub(running.len() as u64),
+            running,
             statistics: self.statistics(),
         }
     }
@@ -187,9 +215,10 @@ where
         self.engine.close();
         let pool = self.clone();
         let (done, report) = flume::bounded(1);
+        let waiting_worker = usize::from(self.is_nested());
         let wait = move || {
             // Nobody may be there to take it.
-            let _ = done.send(pool.shutdown_blocking(limit));
+            let _ = done.send(pool.shut_down(limit, waiting_worker));
         };
         thread::Builder::new()
             .name("lanepool-shutdown".to_owned())

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::WorkerPool;
 use crate::error::{ProcessingError, SubmitError};
 use crate::idle::caller;
+use crate::panics;
 use crate::reply::Ticket;
 use crate::sync::Mutex;
 use crate::task::{ProcessingTask, TaskContext};
@@ -95,7 +96,7 @@ impl Wake for Bell {
             state.waiter.take()
         };
         if let Some(waiter) = waiter {
-            waiter.wake();
+            panics::wake(waiter);
         }
     }
 }

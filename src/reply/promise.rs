@@ -7,6 +7,7 @@ use super::slab::{self, Slab};
 pub(crate) use super::slot::Delivery;
 use super::slot::{Leave, Slot};
 use super::ticket::Half;
+use crate::panics;
 
 /// Will be answered exactly once: by [`Promise::complete`], or with "abandoned" when it is dropped.
 ///
@@ -45,19 +46,27 @@ impl<V> Promise<V> {
     }
 
     /// Answers.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(mut self, value: V) -> Delivery {
-        let Some(slot) = self.slot.take() else {
-            return Delivery::Delivered;
-        };
-        // SAFETY: this half keeps the slot alive; it is given up here.
-        let (delivery, leave) = unsafe { slot.as_ref().complete(value) };
-        if leave == Leave::Last {
-            // SAFETY: both owners have left.
-            unsafe { slab::free(slot) };
+        match self.slot.take() {
+            None => Delivery::Delivered,
+            Some(slot) => complete(slot, value),
         }
-        delivery
     }
+}
+
+/// Answers through a slot whose worker's half is given up here.
+fn complete<V>(slot: NonNull<Slot<V>>, value: V) -> Delivery {
+    // SAFETY: the worker's half keeps the slot alive; it is given up here.
+    let (delivery, leave, untaken) = unsafe { slot.as_ref().complete(value) };
+    if leave == Leave::Last {
+        // SAFETY: both owners have left.
+        unsafe { slab::free(slot) };
+    }
+    if let Some(value) = untaken {
+        panics::discard(value);
+    }
+    delivery
 }
 
 impl<V> Drop for Promise<V> {

@@ -46,6 +46,7 @@ use std::mem::MaybeUninit;
 use std::task::{Poll, Waker};
 
 use super::slab::Home;
+use crate::panics;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{UnsafeCell, hint};
 
@@ -65,9 +66,9 @@ const SETTLED: u32 = 8;
 pub(crate) enum Delivery {
     /// The caller has it or will find it.
     Delivered,
-    /// The caller had left; the value is dropped.
+    /// The caller had left.
     Unwanted,
-    /// The shutdown had answered before; the value is dropped.
+    /// The shutdown had answered before.
     TooLate,
 }
 
@@ -127,7 +128,7 @@ impl<V> Slot<V> {
     }
 
     /// Whether anybody still wants the task run.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_wanted(&self) -> bool {
         // Relaxed: a caller that leaves now may find its task run, and the answer is dropped.
         self.state.load(Ordering::Relaxed) != GONE
@@ -139,18 +140,19 @@ impl<V> Slot<V> {
         matches!(self.state(), DONE | ABANDONED | LOST)
     }
 
-    /// The worker answers and leaves.
+    /// The worker answers and leaves. A value that nobody takes comes back, to be dropped when the slot
+    /// is out of hand: its drop is the user's code.
     ///
     /// # Safety
     /// The caller is the worker's half, uses it for the last time, and frees the slot on
     /// [`Leave::Last`].
-    #[inline]
-    pub(super) unsafe fn complete(&self, value: V) -> (Delivery, Leave) {
+    #[inline(always)]
+    pub(super) unsafe fn complete(&self, value: V) -> (Delivery, Leave, Option<V>) {
         // SAFETY: only the worker's half writes the value, once, and the caller reads it only in
         // DONE, which is set after this.
         self.value.with_mut(|cell| unsafe { (*cell).write(value) });
         match self.change(EMPTY, DONE) {
-            Ok(()) => (Delivery::Delivered, Leave::First),
+            Ok(()) => (Delivery::Delivered, Leave::First, None),
             // SAFETY: as this function's.
             Err(state) => unsafe { self.complete_late(state) },
         }
@@ -161,31 +163,37 @@ impl<V> Slot<V> {
     /// # Safety
     /// As [`Slot::complete`]'s; the value is written.
     #[cold]
-    unsafe fn complete_late(&self, mut state: u32) -> (Delivery, Leave) {
+    unsafe fn complete_late(&self, mut state: u32) -> (Delivery, Leave, Option<V>) {
         loop {
             let changed = match state {
                 EMPTY => self.change(EMPTY, DONE),
                 WAITING => self.change(WAITING, LOCKED),
                 ABANDONED => {
-                    // SAFETY: written by `complete`; in ABANDONED and after nobody reads a value. It
-                    // goes before the slot does: in LOST the caller may free it.
-                    unsafe { self.drop_value() };
+                    // SAFETY: written by `complete`; in ABANDONED and after nobody reads a value. It is
+                    // taken out before the slot is given away: in LOST the caller may free it.
+                    let value = unsafe { self.take_value() };
                     let leave = match self.change(ABANDONED, LOST) {
                         Ok(()) => Leave::First,
                         // Only the caller moves on from ABANDONED beside the worker, to SETTLED.
                         Err(_) => Leave::Last,
                     };
-                    return (Delivery::TooLate, leave);
+                    return (Delivery::TooLate, leave, Some(value));
                 }
                 GONE | DETACHED => {
                     // SAFETY: written by `complete`; the caller has left and will not read it.
-                    unsafe { self.drop_value() };
-                    return (Delivery::Unwanted, Leave::Last);
+                    return (
+                        Delivery::Unwanted,
+                        Leave::Last,
+                        Some(unsafe { self.take_value() }),
+                    );
                 }
                 SETTLED => {
                     // SAFETY: as above.
-                    unsafe { self.drop_value() };
-                    return (Delivery::TooLate, Leave::Last);
+                    return (
+                        Delivery::TooLate,
+                        Leave::Last,
+                        Some(unsafe { self.take_value() }),
+                    );
                 }
                 _ => {
                     hint::spin_loop();
@@ -196,9 +204,9 @@ impl<V> Slot<V> {
             match (changed, state) {
                 (Ok(()), WAITING) => {
                     self.wake_as(DONE);
-                    return (Delivery::Delivered, Leave::First);
+                    return (Delivery::Delivered, Leave::First, None);
                 }
-                (Ok(()), _) => return (Delivery::Delivered, Leave::First),
+                (Ok(()), _) => return (Delivery::Delivered, Leave::First, None),
                 (Err(now), _) => state = now,
             }
         }
@@ -212,7 +220,7 @@ impl<V> Slot<V> {
         // on the caller may free the slot, so it is not touched any more.
         self.state.store(state, Ordering::Release);
         if let Some(waker) = waker {
-            waker.wake();
+            panics::wake(waker);
         }
     }
 
@@ -307,12 +315,13 @@ impl<V> Slot<V> {
         }
     }
 
-    /// The caller leaves without the answer: cancels, or lets the task run for nobody.
+    /// The caller leaves without the answer: cancels, or lets the task run for nobody. An answer that is
+    /// there already comes back, to be dropped when the slot is out of hand.
     ///
     /// # Safety
     /// The caller is the ticket's half and uses it for the last time; it frees the slot on
     /// [`Leave::Last`].
-    pub(super) unsafe fn leave(&self, cancel: bool) -> Leave {
+    pub(super) unsafe fn leave(&self, cancel: bool) -> (Leave, Option<V>) {
         let left = if cancel { GONE } else { DETACHED };
         loop {
             let state = self.state();
@@ -322,33 +331,30 @@ impl<V> Slot<V> {
                 WAITING => match self.change(WAITING, EMPTY) {
                     Ok(()) => {
                         // SAFETY: back in EMPTY only the caller's half touches the waker.
-                        self.waker.with_mut(|cell| unsafe { *cell = None });
+                        drop(self.waker.with_mut(|cell| unsafe { (*cell).take() }));
                         continue;
                     }
                     Err(now) => Err(now),
                 },
-                DONE => {
-                    // SAFETY: DONE promises a value that only the caller may take.
-                    unsafe { self.drop_value() };
-                    return Leave::Last;
-                }
-                LOST => return Leave::Last,
+                // SAFETY: DONE promises a value that only the caller may take.
+                DONE => return (Leave::Last, Some(unsafe { self.take_value() })),
+                LOST => return (Leave::Last, None),
                 _ => {
                     hint::spin_loop();
                     continue;
                 }
             };
             if changed.is_ok() {
-                return Leave::First;
+                return (Leave::First, None);
             }
         }
     }
 
     /// # Safety
-    /// The value is written and nobody will read it.
-    unsafe fn drop_value(&self) {
+    /// The value is written, nobody has taken it and nobody else will.
+    unsafe fn take_value(&self) -> V {
         // SAFETY: as this function's.
         self.value
-            .with_mut(|cell| unsafe { (*cell).assume_init_drop() });
+            .with(|cell| unsafe { (*cell).assume_init_read() })
     }
 }

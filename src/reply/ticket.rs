@@ -66,10 +66,12 @@ impl<V> Half<V> {
     fn leave(&mut self, cancel: bool) {
         let Some(slot) = self.slot.take() else { return };
         // SAFETY: this half keeps the slot alive; it is given up here.
-        if unsafe { slot.as_ref().leave(cancel) } == Leave::Last {
+        let (leave, untaken) = unsafe { slot.as_ref().leave(cancel) };
+        if leave == Leave::Last {
             // SAFETY: both owners have left.
             unsafe { slab::free(slot) };
         }
+        drop(untaken);
     }
 }
 

@@ -97,16 +97,12 @@ impl WorkerBlock {
     /// The worker starts a task.
     #[inline]
     pub(crate) fn start_task(&self, lane: usize, context: &TaskContext) {
-        // Relaxed, all three: a report tolerates parts of two tasks.
-        if context.has_numbers() {
-            let (connection, message) = (context.connection_id(), context.message_id());
-            self.current
-                .connection_id
-                .store(connection.unwrap_or(0), Ordering::Relaxed);
-            self.current
-                .message_id
-                .store(message.unwrap_or(0), Ordering::Relaxed);
-        }
+        // All three: a report tolerates parts of two tasks.
+        let (connection_id, message_id) = context.numbers();
+        self.current
+            .connection_id
+            .store(connection_id, Ordering::Relaxed);
+        self.current.message_id.store(message_id, Ordering::Relaxed);
         self.current.lane.store(lane as u64 + 1, Ordering::Relaxed);
     }
 

@@ -346,6 +346,12 @@ fn count_cells(change: isize) {
     LIVE_CELLS.set(LIVE_CELLS.get() + change);
 }
 
+/// Runs code of the user's. Unguarded: loom ends a failed run by panics of its own, and they must
+/// arrive.
+pub(crate) fn guarded(run: impl FnOnce()) {
+    run();
+}
+
 /// A cell whose accesses loom checks for races.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(loom::cell::UnsafeCell<T>);

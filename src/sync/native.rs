@@ -84,6 +84,13 @@ pub(crate) fn futex_wake_one(word: &atomic::AtomicU32) {
 #[inline(always)]
 pub(crate) fn dekker_fence() {}
 
+/// Runs code of the user's that must not take the engine down with it: a panic ends there.
+pub(crate) fn guarded(run: impl FnOnce()) {
+    if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        crate::panics::discard(panic);
+    }
+}
+
 /// A cell whose accesses a model can check; here a plain one.
 #[derive(Debug)]
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);

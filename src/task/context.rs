@@ -132,10 +132,10 @@ impl TaskContext {
         self.deadline_ns != 0
     }
 
-    /// Whether any number is given.
-    #[inline]
-    pub(crate) fn has_numbers(&self) -> bool {
-        self.given != 0
+    /// The connection's and the message's number, 0 where not given.
+    #[inline(always)]
+    pub(crate) fn numbers(&self) -> (u64, u64) {
+        (self.connection_id, self.message_id)
     }
 
     /// Whether there is a deadline and it has passed. Reads the clock only if there is one.

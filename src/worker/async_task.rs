@@ -6,11 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::nesting;
 use super::shift::Shift;
 use crate::engine::Engine;
 use crate::idle::{Announced, Search};
 use crate::panics;
 use crate::service::AsyncService;
+use crate::sync::guarded as guarded_now;
 
 /// Works until the pool is closed and empty, or the service cannot make new state.
 pub(crate) async fn work<Q, S>(
@@ -26,9 +28,11 @@ pub(crate) async fn work<Q, S>(
             continue;
         };
         let context = *shift.context();
-        let result = guarded(|| service.call(&mut state, request, &context)).await;
+        let pool = Arc::as_ptr(&shift.engine).addr();
+        let result = guarded(pool, || service.call(&mut state, request, &context)).await;
         match result {
-            Ok(result) => shift.finish(result),
+            // A response that nobody takes is dropped here, by the user's code.
+            Ok(result) => guarded_now(|| shift.finish(result)),
             Err(message) => {
                 shift.panicked(&message);
                 panics::discard(state);
@@ -59,12 +63,20 @@ pub(crate) fn make_state<Q, S: AsyncService<Q>>(
     catch_unwind(AssertUnwindSafe(|| service.state(worker))).map_err(panics::message)
 }
 
-/// Runs a future; a panic, of making it or of any poll, is an error with its message.
-async fn guarded<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, String> {
-    let future = catch_unwind(AssertUnwindSafe(make)).map_err(panics::message)?;
+/// Runs a future as a worker of the pool at this address; a panic, of making it or of any poll, is an
+/// error with its message.
+async fn guarded<F: Future>(pool: usize, make: impl FnOnce() -> F) -> Result<F::Output, String> {
+    let inside = || {
+        let _inside = nesting::enter(pool);
+        make()
+    };
+    let future = catch_unwind(AssertUnwindSafe(inside)).map_err(panics::message)?;
     let mut future = pin!(future);
     poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let _inside = nesting::enter(pool);
+            future.as_mut().poll(context)
+        }));
         match polled {
             Ok(Poll::Pending) => Poll::Pending,
             Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),

@@ -3,6 +3,7 @@
 use super::hand::{Hand, LONGEST_RUN};
 use super::run_length::RunLength;
 use crate::engine::Engine;
+use crate::lane::GIVEN_UP;
 use crate::lane::pick::{self, LaneBits, Turns};
 use crate::stats::WorkerBlock;
 
@@ -52,6 +53,9 @@ impl Puller {
         hand: &mut Hand<Q, R, E>,
         mut occupied: LaneBits,
     ) -> bool {
+        if occupied & GIVEN_UP != 0 {
+            return false;
+        }
         if hand.is_empty() {
             self.length.done(|| engine.clock.now_ns());
         } else {

@@ -8,6 +8,8 @@ use super::puller::Puller;
 use crate::engine::Engine;
 use crate::error::ProcessingError;
 use crate::events::PoolEvent;
+use crate::lane::GIVEN_UP;
+use crate::panics;
 use crate::reply::Delivery;
 use crate::stats::WorkerBlock;
 use crate::task::{Answer, Outcome, TaskContext};
@@ -52,9 +54,21 @@ impl<Q, R, E> Shift<Q, R, E> {
         self.puller.next(&self.engine, &self.block, &mut self.hand)
     }
 
-    /// Whether everything that was ever accepted is taken and nothing more can come.
-    pub(super) fn is_over(&self) -> bool {
+    /// Whether nothing is left to do, now or later: everything that was ever accepted is taken and
+    /// nothing more can come. When the pool has given up, what is in the hand is settled first.
+    pub(super) fn is_over(&mut self) -> bool {
+        if self.engine.lanes.occupied() & GIVEN_UP != 0 {
+            self.lay_down();
+        }
         self.engine.lanes.is_exhausted()
+    }
+
+    /// Abandons what is in the hand.
+    fn lay_down(&mut self) {
+        while !self.hand.is_empty() {
+            let request = self.hand.draw();
+            self.settle_unstarted(request, Outcome::Abandoned);
+        }
     }
 
     /// Whether runs are as long as they may be.
@@ -182,15 +196,18 @@ impl<Q, R, E> Shift<Q, R, E> {
             return;
         };
         self.block.settle(lane, outcome);
-        if outcome == Outcome::Expired {
-            let _: Delivery = promise.complete(Err(ProcessingError::Expired));
+        let answer = if outcome == Outcome::Expired {
+            ProcessingError::Expired
         } else {
-            drop(promise);
+            ProcessingError::Abandoned
+        };
+        if promise.complete(Err(answer)) == Delivery::TooLate {
+            self.block.recount(lane, outcome, Outcome::Abandoned);
         }
         if let Some(watch) = &self.engine.watch {
             watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
         }
-        drop(request);
+        panics::discard(request);
     }
 
     /// The worker has run out of tasks.
@@ -209,10 +226,7 @@ impl<Q, R, E> Shift<Q, R, E> {
 impl<Q, R, E> Drop for Shift<Q, R, E> {
     fn drop(&mut self) {
         self.settle(Outcome::Abandoned, Err(ProcessingError::Abandoned));
-        while !self.hand.is_empty() {
-            let request = self.hand.draw();
-            self.settle_unstarted(request, Outcome::Abandoned);
-        }
+        self.lay_down();
         self.engine.worker_ends(self.worker, self.reason.take());
     }
 }

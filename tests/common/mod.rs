@@ -159,7 +159,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Polls a future once with a waker that does nothing.
-pub fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+pub fn poll_once<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 

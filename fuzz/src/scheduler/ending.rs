@@ -231,6 +231,7 @@ impl<M: Machine> Driver<M> {
         self.eventually("the service is alive", || {
             Arc::strong_count(&self.world) == 1
         });
+        in_a_moment("a thread is left", || threads() <= self.threads_before);
         self.read_journal();
         assert_eq!(self.model.first_not_dropped(), None, "a request is leaked");
         assert_eq!(self.world.values_alive(), 0, "an answer is leaked");

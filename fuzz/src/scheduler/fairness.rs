@@ -108,15 +108,14 @@ impl Fairness {
 /// The published formula for one worker that claims single tasks.
 fn worker_bound(gaps: &[u64], lane: usize) -> u64 {
     let lanes = gaps.len() as u64;
-    let (top, lower) = gaps.split_last().expect("a pool has a lane");
+    let (_, lower) = gaps.split_last().expect("a pool has a lane");
     if lower.is_empty() {
         return 1;
     }
     if let Some(gap) = lower.get(lane) {
         return gap + lanes - 2;
     }
-    debug_assert!(*top > 0);
     (1..)
-        .find(|k: &u64| *k >= 1 + lower.iter().map(|gap| k.div_ceil(*gap)).sum::<u64>())
+        .find(|k: &u64| *k > lower.iter().map(|gap| k.div_ceil(*gap)).sum())
         .expect("the lower lanes' shares add up to less than all")
 }

@@ -186,7 +186,7 @@ impl World {
         match end {
             End::Complete => Ok(Value::new(id, self)),
             End::Fail => Err(Value::new(id, self)),
-            End::Panic if id % 2 == 0 => resume_unwind(Box::new(format!("panic of {id}"))),
+            End::Panic if id.is_multiple_of(2) => resume_unwind(Box::new(format!("panic of {id}"))),
             End::Panic => resume_unwind(Box::new(id)),
             End::Ruin => resume_unwind(Box::new("a panic that ruins the worker")),
         }
