@@ -71,9 +71,15 @@ pub trait Service<Q>: Send + Sync + 'static {
 }
 
 /// A closure as a service without state. Made by [`service_fn`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct ServiceFn<F> {
     function: F,
+}
+
+impl<F> std::fmt::Debug for ServiceFn<F> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ServiceFn").finish_non_exhaustive()
+    }
 }
 
 /// Makes a service of a closure.

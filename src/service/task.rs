@@ -68,9 +68,17 @@ pub trait AsyncService<Q>: Send + Sync + 'static {
 }
 
 /// A closure as an async service without state. Made by [`async_service_fn`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct AsyncServiceFn<F> {
     function: F,
+}
+
+impl<F> std::fmt::Debug for AsyncServiceFn<F> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("AsyncServiceFn")
+            .finish_non_exhaustive()
+    }
 }
 
 /// Makes an async service of a closure that returns a future.

@@ -47,15 +47,10 @@ pub(crate) fn serve<Q, S: Service<Q>>(
     shift: &mut Shift<Q, S::Response, S::Error>,
     searcher: &mut Searcher,
 ) {
-    loop {
-        while shift.has_next() {
-            if let Some(request) = shift.begin() {
-                let result = service.call(state, request, shift.context());
-                shift.finish(result);
-            }
-        }
-        if !searcher.find(shift) {
-            return;
+    while shift.has_next() || searcher.find(shift) {
+        if let Some(request) = shift.begin() {
+            let result = service.call(state, request, shift.context());
+            shift.finish(result);
         }
     }
 }

@@ -4,14 +4,21 @@
 //! with what the pool must do, and what the world's journal says ([`Model::happened`]), which it
 //! checks: in lane order, never a task that was cancelled or has expired, never more than there are
 //! workers, and every outcome once.
+//!
+//! 1. This file is what the driver does and asks.
+//! 2. [`journal`] is what happened, and the ends of tasks.
+//! 3. [`tally`] compares the counts.
+
+mod journal;
+mod tally;
 
 use std::collections::VecDeque;
 
-use lanepool::{LaneStatistics, Outcome, OverflowPolicy, WorkerPoolConfig, WorkerPoolStatistics};
+use lanepool::{Outcome, OverflowPolicy, WorkerPoolConfig};
 
 use super::fairness::Fairness;
-use super::input::{End, TaskSpec};
-use super::world::{Event, Id};
+use super::input::TaskSpec;
+use super::world::Id;
 
 /// What becomes of a task that is handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,222 +337,5 @@ impl Model {
     /// Whether every request that was made has been dropped, and where not, the first.
     pub(crate) fn first_not_dropped(&self) -> Option<Id> {
         self.tasks.iter().position(|task| !task.dropped)
-    }
-
-    fn end(&mut self, id: Id, outcome: Outcome) {
-        let task = &mut self.tasks[id];
-        let outcome = if task.given_up {
-            Outcome::Abandoned
-        } else {
-            outcome
-        };
-        let lane = &mut self.lanes[task.lane];
-        if task.stage == Stage::Running {
-            lane.running -= 1;
-            lane.ran += 1;
-        }
-        task.stage = Stage::Done(outcome);
-        lane.outcomes[outcome as usize] += 1;
-    }
-
-    /// Checks what the journal says.
-    pub(crate) fn happened(&mut self, event: Event) {
-        match event {
-            Event::Started { id } => self.started(id),
-            Event::Ended { id, end } => self.ended(id, end),
-            Event::RequestDropped { id } => self.request_dropped(id),
-        }
-    }
-
-    /// A worker takes a task out of its lane.
-    fn take(&mut self, id: Id) {
-        let lane = self.tasks[id].lane;
-        let waiting: Vec<bool> = self
-            .lanes
-            .iter()
-            .map(|lane| !lane.queue.is_empty())
-            .collect();
-        let queue = &mut self.lanes[lane].queue;
-        let place = queue.iter().position(|queued| *queued == id);
-        let place = place.expect("a task is taken from its lane once");
-        assert!(
-            place <= self.disorder,
-            "task {id} was taken from place {place} of its lane"
-        );
-        queue.remove(place);
-        self.lanes[lane].in_hand = self.lanes[lane].in_hand.saturating_sub(1);
-        self.fairness.take(lane, &waiting);
-    }
-
-    fn started(&mut self, id: Id) {
-        assert_eq!(self.tasks[id].stage, Stage::Queued, "task {id} is started");
-        let task = &self.tasks[id];
-        let cancelled = task.caller == Caller::Gone && !task.given_up;
-        assert!(!cancelled, "cancelled task {id} is started");
-        assert!(!self.expired(id), "expired task {id} is started");
-        self.take(id);
-        self.tasks[id].stage = Stage::Running;
-        let lane = &mut self.lanes[self.tasks[id].lane];
-        lane.running += 1;
-        lane.started += 1;
-        assert!(
-            self.running().count() <= self.alive,
-            "more tasks run than there are workers"
-        );
-    }
-
-    fn ended(&mut self, id: Id, end: End) {
-        assert_eq!(self.tasks[id].stage, Stage::Running, "task {id} ends");
-        self.end(
-            id,
-            match end {
-                End::Complete => Outcome::Completed,
-                End::Fail => Outcome::Failed,
-                End::Panic | End::Ruin => Outcome::Panicked,
-            },
-        );
-        self.panics += u64::from(matches!(end, End::Panic | End::Ruin));
-        if end == End::Ruin {
-            self.alive -= 1;
-            if self.alive == 0 {
-                self.close();
-                self.abandon_queued();
-            }
-        }
-    }
-
-    fn request_dropped(&mut self, id: Id) {
-        assert!(!self.tasks[id].dropped, "request {id} is dropped twice");
-        self.tasks[id].dropped = true;
-        match self.tasks[id].stage {
-            Stage::Outside | Stage::Done(_) => {}
-            Stage::Queued => {
-                self.take(id);
-                let outcome = match self.tasks[id].caller {
-                    Caller::Gone => Outcome::Cancelled,
-                    _ if self.expired(id) => Outcome::Expired,
-                    _ => panic!("task {id} was dropped without being started"),
-                };
-                self.end(id, outcome);
-            }
-            Stage::Running => panic!("task {id} was dropped while it ran"),
-        }
-    }
-
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
-    }
-
-    /// Takes every task that is in its lane. Returns those that are abandoned, lane by lane.
-    pub(crate) fn abandon_queued(&mut self) -> Vec<Id> {
-        let mut abandoned = Vec::new();
-        for lane in 0..self.lanes.len() {
-            let in_hand = self.lanes[lane].in_hand;
-            for id in self.lanes[lane].queue.split_off(in_hand) {
-                if self.tasks[id].caller == Caller::Gone {
-                    self.end(id, Outcome::Cancelled);
-                } else {
-                    self.end(id, Outcome::Abandoned);
-                    abandoned.push(id);
-                }
-            }
-        }
-        abandoned
-    }
-
-    /// Everybody who waits for a task in a worker's hands is told that it is abandoned. Returns the
-    /// tasks that run.
-    pub(crate) fn abandon_running(&mut self) -> Vec<Id> {
-        for task in &mut self.tasks {
-            let held = matches!(task.stage, Stage::Queued | Stage::Running);
-            task.given_up |= held && task.caller == Caller::Waits;
-        }
-        self.running().collect()
-    }
-
-    /// The workers are taken away.
-    pub(crate) fn end_workers(&mut self) {
-        self.alive = 0;
-        self.close();
-        let running: Vec<Id> = self.running().collect();
-        for id in running {
-            self.end(id, Outcome::Abandoned);
-        }
-        self.abandon_queued();
-    }
-
-    /// The counts of a lane that the pool should show, in the order of [`counts_of`].
-    fn counts(&self, lane: usize) -> Counts {
-        let lane = &self.lanes[lane];
-        let timed = |count| if self.times_all { count } else { 0 };
-        Counts {
-            submitted: lane.accepted + lane.refused,
-            refused: lane.refused,
-            outcomes: lane.outcomes,
-            queued: (lane.queue.len() - lane.in_hand) as u64,
-            running: lane.running + lane.in_hand as u64,
-            waits: timed(lane.started),
-            runs: timed(lane.ran),
-        }
-    }
-
-    /// The first difference between the pool's statistics and the model.
-    ///
-    /// # Errors
-    /// Both sides, as text.
-    pub(crate) fn compare(&self, statistics: &WorkerPoolStatistics) -> Result<(), String> {
-        if let Err(imbalance) = statistics.conserved() {
-            return Err(imbalance.to_string());
-        }
-        for (lane, found) in statistics.lanes.iter().enumerate() {
-            let expected = self.counts(lane);
-            let found = counts_of(found, self.times_all);
-            if found != expected {
-                return Err(format!("lane {lane}: {found:?}, expected {expected:?}"));
-            }
-        }
-        let panics: u64 = statistics.workers.iter().map(|worker| worker.panics).sum();
-        if panics != self.panics {
-            return Err(format!("{panics} panics, expected {}", self.panics));
-        }
-        Ok(())
-    }
-
-    /// Accepted, started, and ended tasks of all lanes.
-    pub(crate) fn totals(&self) -> (u64, u64, u64) {
-        let sum = |count: fn(&Lane) -> u64| self.lanes.iter().map(count).sum();
-        (
-            sum(|lane| lane.accepted),
-            sum(|lane| lane.started),
-            sum(|lane| lane.outcomes.iter().sum()),
-        )
-    }
-
-    pub(crate) fn panics(&self) -> u64 {
-        self.panics
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Counts {
-    submitted: u64,
-    refused: u64,
-    outcomes: [u64; Outcome::ALL.len()],
-    queued: u64,
-    running: u64,
-    waits: u64,
-    runs: u64,
-}
-
-fn counts_of(lane: &LaneStatistics, times_all: bool) -> Counts {
-    let timed = |count| if times_all { count } else { 0 };
-    Counts {
-        submitted: lane.submitted,
-        refused: lane.refused,
-        outcomes: Outcome::ALL.map(|outcome| lane.outcome(outcome)),
-        queued: lane.queued,
-        running: lane.running,
-        waits: timed(lane.wait.count()),
-        runs: timed(lane.run.count()),
     }
 }
