@@ -8,10 +8,9 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::{DEADLOCK, Flaw, check, join_all, must_fail, push};
-use crate::idle::caller;
 use crate::idle::parker::Parker;
-use crate::idle::waker_cell::WakerCell;
-use crate::idle::{Announced, Roster, Search, Sleeper};
+use crate::idle::roster::Announced;
+use crate::idle::{Roster, Search, Sleeper};
 use crate::lane::LaneSet;
 use crate::sync::{Mutation, thread as facade};
 
@@ -31,10 +30,6 @@ impl Crew {
 
     fn of_threads(workers: usize) -> Arc<Self> {
         Self::new((0..workers).map(|_| Sleeper::Thread(Parker::new())))
-    }
-
-    fn of_tasks(workers: usize) -> Arc<Self> {
-        Self::new((0..workers).map(|_| Sleeper::Task(WakerCell::new())))
     }
 
     /// The steps of `Engine::submit`.
@@ -83,32 +78,6 @@ impl Crew {
             found = self.pull();
             if found.is_none() {
                 facade::yield_now();
-            }
-        }
-    }
-
-    /// The steps of an async worker's `has_next`.
-    fn find_as_task(&self, worker: usize) -> u32 {
-        loop {
-            if let Some(task) = self.pull() {
-                return task;
-            }
-            let search = self.roster.begin_search(worker);
-            self.lanes.refresh_hint();
-            let announced = self.roster.announce(search);
-            let stirs = !Flaw::NoLastLook.is_built_in() && self.lanes.any_stirs();
-            let search = if stirs {
-                self.roster.withdraw(announced)
-            } else {
-                caller::wait(None, |context| self.roster.poll_sleep(worker, context));
-                self.roster.awoken(announced)
-            };
-            let found = self.pull();
-            self.found(search);
-            match found {
-                Some(task) => return task,
-                None if stirs => facade::yield_now(),
-                None => {}
             }
         }
     }
@@ -237,54 +206,93 @@ fn two_sleepers_need_the_baton() {
     must_fail("idle::two_sleepers_and_the_baton", Flaw::NoBaton, DEADLOCK);
 }
 
-/// Threads: one async worker; the main thread submits a task.
-///
-/// Property: the worker gets the task.
-///
-/// Broken by: no last look; no single order.
-#[test]
-fn one_async_worker() {
-    check(|| {
-        let crew = Crew::of_tasks(1);
-        let worker = {
-            let crew = Arc::clone(&crew);
-            thread::spawn(move || crew.find_as_task(0))
-        };
-        crew.submit(1);
-        assert_eq!(join_all([worker]), [1]);
-    });
-}
+#[cfg(feature = "tokio")]
+mod of_tasks {
+    use super::*;
+    use crate::idle::caller;
+    use crate::idle::waker_cell::WakerCell;
 
-#[test]
-fn one_async_worker_needs_the_last_look() {
-    must_fail("idle::one_async_worker", Flaw::NoLastLook, DEADLOCK);
-}
+    impl Crew {
+        fn of_tasks(workers: usize) -> Arc<Self> {
+            Self::new((0..workers).map(|_| Sleeper::Task(WakerCell::new())))
+        }
 
-#[test]
-fn one_async_worker_needs_the_single_order() {
-    let flaw = Flaw::Layer(Mutation::NoSeqCst);
-    must_fail("idle::one_async_worker", flaw, DEADLOCK);
-}
+        /// The steps of an async worker's `has_next`.
+        fn find_as_task(&self, worker: usize) -> u32 {
+            loop {
+                if let Some(task) = self.pull() {
+                    return task;
+                }
+                let search = self.roster.begin_search(worker);
+                self.lanes.refresh_hint();
+                let announced = self.roster.announce(search);
+                let stirs = !Flaw::NoLastLook.is_built_in() && self.lanes.any_stirs();
+                let search = if stirs {
+                    self.roster.withdraw(announced)
+                } else {
+                    caller::wait(None, |context| self.roster.poll_sleep(worker, context));
+                    self.roster.awoken(announced)
+                };
+                let found = self.pull();
+                self.found(search);
+                match found {
+                    Some(task) => return task,
+                    None if stirs => facade::yield_now(),
+                    None => {}
+                }
+            }
+        }
+    }
 
-/// Threads: two async workers of one task each; the main thread submits both.
-///
-/// Property: each gets its tasks.
-///
-/// Broken by: no last look.
-#[test]
-fn two_async_workers() {
-    check(|| {
-        let crew = Crew::of_tasks(2);
-        let [one, other] = [(); 2].map(|()| Arc::clone(&crew));
-        let one = thread::spawn(move || one.find_as_task(0));
-        let other = thread::spawn(move || other.find_as_task(1));
-        crew.submit(1);
-        crew.submit(2);
-        assert_eq!(join_all([one, other]).iter().sum::<u32>(), 3);
-    });
-}
+    /// Threads: one async worker; the main thread submits a task.
+    ///
+    /// Property: the worker gets the task.
+    ///
+    /// Broken by: no last look; no single order.
+    #[test]
+    fn one_worker() {
+        check(|| {
+            let crew = Crew::of_tasks(1);
+            let worker = {
+                let crew = Arc::clone(&crew);
+                thread::spawn(move || crew.find_as_task(0))
+            };
+            crew.submit(1);
+            assert_eq!(join_all([worker]), [1]);
+        });
+    }
 
-#[test]
-fn two_async_workers_need_the_last_look() {
-    must_fail("idle::two_async_workers", Flaw::NoLastLook, DEADLOCK);
+    #[test]
+    fn one_worker_needs_the_last_look() {
+        must_fail("idle::of_tasks::one_worker", Flaw::NoLastLook, DEADLOCK);
+    }
+
+    #[test]
+    fn one_worker_needs_the_single_order() {
+        let flaw = Flaw::Layer(Mutation::NoSeqCst);
+        must_fail("idle::of_tasks::one_worker", flaw, DEADLOCK);
+    }
+
+    /// Threads: two async workers of one task each; the main thread submits both.
+    ///
+    /// Property: each gets its tasks.
+    ///
+    /// Broken by: no last look.
+    #[test]
+    fn two_workers() {
+        check(|| {
+            let crew = Crew::of_tasks(2);
+            let [one, other] = [(); 2].map(|()| Arc::clone(&crew));
+            let one = thread::spawn(move || one.find_as_task(0));
+            let other = thread::spawn(move || other.find_as_task(1));
+            crew.submit(1);
+            crew.submit(2);
+            assert_eq!(join_all([one, other]).iter().sum::<u32>(), 3);
+        });
+    }
+
+    #[test]
+    fn two_workers_need_the_last_look() {
+        must_fail("idle::of_tasks::two_workers", Flaw::NoLastLook, DEADLOCK);
+    }
 }

@@ -24,8 +24,10 @@ mod pool;
 mod reply;
 mod ring;
 
+use std::cell::Cell;
 use std::panic;
 use std::process::{Command, exit};
+use std::sync::Once;
 
 use crate::lane::LaneSet;
 use crate::sync::{self, Mutation};
@@ -93,31 +95,39 @@ impl Flaw {
     }
 }
 
+thread_local!(static PANICS: Cell<u32> = const { Cell::new(0) });
+
+/// Has panics counted, because the engine catches some and those may be loom's. In a process that
+/// shows a flaw the first one is the verdict: unwinding through a broken model would only say more.
+fn notice_panics() {
+    static NOTICED: Once = Once::new();
+    NOTICED.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            report(panic);
+            PANICS.set(PANICS.get() + 1);
+            if Flaw::built_in().is_some() {
+                exit(FAILED);
+            }
+        }));
+    });
+}
+
 /// Checks every interleaving of a model within the bound, and that it leaks no cell.
 ///
 /// A model joins its threads before it drops what they shared through a native `Arc`: loom does not
 /// see those counts.
 fn check(model: impl Fn() + Send + Sync + 'static) {
-    check_within(PREEMPTIONS, model);
-}
-
-/// As [`check`], for a model that is too large for the usual bound.
-fn check_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    if let Some(flaw) = Flaw::built_in() {
-        if let Flaw::Layer(mutation) = flaw {
-            sync::mutate(mutation);
-        }
-        // The first word counts: unwinding through a broken model would say more, or abort.
-        let report = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            report(panic);
-            exit(FAILED);
-        }));
+    if let Some(Flaw::Layer(mutation)) = Flaw::built_in() {
+        sync::mutate(mutation);
     }
+    notice_panics();
     let run = move || {
         sync::begin_run();
+        PANICS.set(0);
         model();
         assert_eq!(sync::live_cells(), 0, "cells leaked or dropped twice");
+        assert_eq!(PANICS.get(), 0, "a panic was caught by the engine");
     };
     if std::env::var_os("LOOM_LOG").is_some() {
         // With a subscriber for the log; takes all its bounds from the environment.
@@ -125,7 +135,7 @@ fn check_within(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
         return;
     }
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(preemptions);
+    builder.preemption_bound.get_or_insert(PREEMPTIONS);
     builder.max_branches = builder.max_branches.max(MOST_BRANCHES);
     builder.check(run);
 }
@@ -154,7 +164,7 @@ fn must_fail(test: &str, flaw: Flaw, word: &str) {
 
 /// Hands a value to a lane. Returns whether it took it.
 fn push(lanes: &LaneSet<u32>, lane: usize, value: u32) -> bool {
-    lanes.push_from(lane, &mut Some(value), |_, _| ()).is_ok()
+    lanes.push_with(lane, |_| value).is_ok()
 }
 
 /// Waits for threads of a model.

@@ -13,13 +13,13 @@ use crate::sync::counter::{AtomicU64, Ordering};
 /// # Examples
 /// ```
 /// use std::time::Duration;
-/// use lanepool::{service_fn, Clock, ProcessingTask, SubmitError, WorkerPool};
+/// use lanepool::{Clock, PoolBuilder, ProcessingTask, SubmitError, service_fn};
 ///
 /// let (clock, hands) = Clock::manual();
 /// let deadline = clock.now() + Duration::from_secs(5);
-/// let pool = WorkerPool::<u32, u32, ()>::builder()
+/// let pool = PoolBuilder::new()
 ///     .clock(clock)
-///     .build(service_fn(|request: u32, _: &_| Ok(request)))?;
+///     .build(service_fn(|request: u32, _: &_| Ok::<_, ()>(request)))?;
 /// hands.advance(Duration::from_secs(6));
 /// let late = pool.try_submit(ProcessingTask::new(1).deadline(deadline));
 /// assert!(matches!(late, Err(SubmitError::Expired(1))));

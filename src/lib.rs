@@ -125,8 +125,9 @@
 //! [`WorkerPool::shutdown`] and its blocking twin refuse what comes from then on, let the workers run
 //! what was accepted for at most the given time, and then abandon the rest: every caller is answered,
 //! the requests that no worker has claimed are handed back with their contexts, and the tasks that
-//! still run are named. A worker that is still at a task ends once the service returns and what it had
-//! claimed besides (see [Limits](#limits)) is run.
+//! still run are named. A worker that is still at a task starts nothing more and ends when the service
+//! returns; what it had claimed besides (see [Limits](#limits)) is counted in the report. Called on a
+//! worker, a shutdown does not wait for that worker and reports its task as running.
 //!
 //! Dropping the last handle waits for nothing: tasks in the lanes are abandoned and their callers told
 //! so, and tasks that workers have claimed are finished and answered.
@@ -137,14 +138,15 @@
 //! makes new state and goes on; subscribers are sent [`PoolEvent::WorkerPanicked`]. If making new state
 //! panics, that worker ends; when the last one has ended the pool is closed and all who wait are
 //! answered with [`ProcessingError::Abandoned`]. A panic while the first states are made fails the
-//! build. A [`PerformanceMonitor`] that panics is not called again.
+//! build. Panics of a caller's waker, or when a request, a response or a state is dropped, take no
+//! worker down, and a [`PerformanceMonitor`] that panics is not called again.
 //!
 //! ## Nested use
 //!
-//! On a thread of the pool, [`WorkerPool::execute_blocking`], [`WorkerPool::execute_timeout`] and
-//! [`WorkerPool::execute_batch_blocking`] on that same pool are refused with [`SubmitError::Nested`],
-//! and so are the other blocking ways in if they had to wait for room. To submit without waiting is
-//! always fine. What is not detected stands under [Limits](#limits).
+//! Within a service, [`WorkerPool::execute_blocking`], [`WorkerPool::execute_timeout`] and
+//! [`WorkerPool::execute_batch_blocking`] on the pool that runs it are refused with
+//! [`SubmitError::Nested`], and so are the other blocking ways in if they had to wait for room. To
+//! submit without waiting is always fine. What is not detected stands under [Limits](#limits).
 //!
 //! ## Idle costs nothing
 //!
@@ -267,15 +269,13 @@
 //!   a place and filling it holds up what comes later in the same lane until it runs again. Other lanes
 //!   are unaffected, and no code of the user runs in that window.
 //! - **Runs.** A worker that finds tasks to cost less than 60 ns claims a few at once, at most 16, so
-//!   up to 15 tasks can be bound to a worker that then meets a slow one. Higher lanes still overtake them,
+//!   up to 15 tasks can be bound to a worker that then meets a slow one. Higher lanes overtake them,
 //!   and a `max_run_length` of 1 turns runs off. Async workers form none.
 //! - **Requests lie inline.** A lane's memory is its capacity times the size of a request and about 80
 //!   bytes, and a request is moved by copying. Box those of more than about 128 bytes.
-//! - **Nested waits that are not detected:** [`Ticket::wait`] and [`ResultStream::next_blocking`] on a
-//!   thread of their own pool, the pool's futures if such a thread blocks on them, and async services
-//!   that await their own pool. When every worker does so, they wait for ever.
-//! - **A shutdown from within** waits out its limit, because the task that calls it is among those it
-//!   waits for. Give it a short one, or call it elsewhere.
+//! - **Nested waits that are not detected:** [`Ticket::wait`] and [`ResultStream::next_blocking`]
+//!   within a service of the same pool, its futures if such a service blocks on them, and async
+//!   services that await their own pool. When every worker does so, they wait for ever.
 //! - **`panic = "abort"`** ends the process at a service's panic. What is promised about panics needs
 //!   unwinding.
 //! - **A service that holds a handle of its own pool** keeps that pool alive, which then ends by

@@ -330,8 +330,17 @@ fn asynchronous() {
 
 #[test]
 fn the_bounds_are_public() {
-    assert!(MOST_WORKERS >= 1 && MOST_CAPACITY.is_power_of_two());
-    assert!(MOST_WEIGHT > 64 && MOST_STACK > 1 << 20);
+    let most = WorkerPoolConfig {
+        worker_count: MOST_WORKERS,
+        lanes: vec![
+            LaneConfig::new()
+                .capacity(MOST_CAPACITY)
+                .weight(MOST_WEIGHT),
+        ],
+        thread_stack_size: Some(MOST_STACK),
+        ..WorkerPoolConfig::default()
+    };
+    assert_eq!(most.validate(), Ok(()));
     assert_eq!(OverflowPolicy::default(), OverflowPolicy::Wait);
     assert_eq!(TaskPriority::default(), TaskPriority::Normal);
     assert!(TaskPriority::ALL.is_sorted());

@@ -134,15 +134,15 @@ fn each_bound_is_checked_on_both_sides() {
 
 /// A configuration in which nothing is right.
 fn all_wrong() -> WorkerPoolConfig {
-    let mut config = WorkerPoolConfig::default();
-    config.worker_count = 1_000_000;
-    config.lanes = vec![LaneConfig::new().capacity(0).weight(0); 9];
-    config.thread_name = "\0".to_owned();
-    config.thread_stack_size = Some(1);
-    config.sample_every = 0;
-    config.max_run_length = 99;
-    config.default_timeout = Some(Duration::ZERO);
-    config
+    WorkerPoolConfig {
+        worker_count: 1_000_000,
+        lanes: vec![LaneConfig::new().capacity(0).weight(0); 9],
+        thread_name: "\0".to_owned(),
+        thread_stack_size: Some(1),
+        sample_every: 0,
+        max_run_length: 99,
+        default_timeout: Some(Duration::ZERO),
+    }
 }
 
 #[test]
@@ -221,15 +221,16 @@ fn the_builder_sets_every_field() {
         .default_timeout(Duration::from_secs(5))
         .build()
         .unwrap();
-    let mut expected = WorkerPoolConfig::default();
-    expected.worker_count = 3;
     let top = LaneConfig::new().weight(9).overflow(OverflowPolicy::Reject);
-    expected.lanes = vec![LaneConfig::new().capacity(8), top];
-    expected.thread_name = "assets".to_owned();
-    expected.thread_stack_size = Some(1 << 20);
-    expected.sample_every = 2;
-    expected.max_run_length = 4;
-    expected.default_timeout = Some(Duration::from_secs(5));
+    let expected = WorkerPoolConfig {
+        worker_count: 3,
+        lanes: vec![LaneConfig::new().capacity(8), top],
+        thread_name: "assets".to_owned(),
+        thread_stack_size: Some(1 << 20),
+        sample_every: 2,
+        max_run_length: 4,
+        default_timeout: Some(Duration::from_secs(5)),
+    };
     assert_eq!(config, expected);
     let without = WorkerPoolConfig::builder().lanes([]);
     let without = without.lane(TaskPriority::Low, |_| panic!("there is no lane to change"));

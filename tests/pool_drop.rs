@@ -153,7 +153,7 @@ mod runtime {
                 let pool = rig_on(&runtime, workers);
                 let gate = Gate::new();
                 let hold = |id| pool.try_submit(Job::hold(id, &gate)).unwrap();
-                let running: Vec<_> = (0..workers as u64).map(|id| hold(id)).collect();
+                let running: Vec<_> = (0..workers as u64).map(hold).collect();
                 gate.await_arrivals(workers);
                 let mut queued = Vec::new();
                 while let Ok(ticket) = pool.try_submit(Job::echo(9)) {

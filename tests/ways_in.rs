@@ -38,10 +38,13 @@ for_both_kinds!(
     a_slow_subscriber_loses_the_newest_events,
 );
 
+/// A way to run a job and learn its number.
+type Call<'a> = dyn Fn(Job) -> Result<u64, ExecuteError<Job, Failure>> + 'a;
+
 fn an_answer_is_a_response_an_error_or_a_panic(kind: Kind) {
     let rig = Rig::new(kind, config(2));
     let pool = &rig.pool;
-    let calls: [&dyn Fn(Job) -> Result<u64, ExecuteError<Job, Failure>>; 4] = [
+    let calls: [&Call; 4] = [
         &|job| block_on(pool.execute(job, NORMAL, TaskContext::new())).map(|done| done.id),
         &|job| {
             pool.execute_blocking(job, NORMAL, TaskContext::new())
@@ -410,7 +413,10 @@ fn blocking_on_the_own_pool_is_refused(kind: Kind) {
     let rig = Rig::new(kind, config(2).lanes(lanes(8, OverflowPolicy::Wait)));
     let (tell, told) = mpsc::channel();
     let pool = rig.pool.clone();
-    let job = Job::run(1, move |_| tell.send(block_inside(&pool)).unwrap());
+    let job = Job::run(1, move |_| {
+        let answers = kind.blocking(|| block_inside(&pool));
+        tell.send(answers).unwrap();
+    });
     rig.pool.try_spawn(job).unwrap();
     assert_eq!(told.recv().unwrap(), [true; 6]);
     let counts = &drain(&rig.pool).lanes[1];

@@ -16,6 +16,6 @@ pub(crate) mod roster;
 pub(crate) mod waker_cell;
 mod word;
 
-#[cfg(any(test, feature = "tokio"))]
+#[cfg(feature = "tokio")]
 pub(crate) use roster::Announced;
 pub(crate) use roster::{Roster, Search, Sleeper};

@@ -10,7 +10,7 @@
 //!
 //! Lock-free. A wake-up is one compare-exchange and at most one system call.
 
-#[cfg(any(test, feature = "tokio"))]
+#[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 
 use crossbeam_utils::CachePadded;
@@ -28,10 +28,7 @@ pub(crate) enum Sleeper {
     Thread(Parker),
     /// An async task, on its waker. Woken, it counts as a searcher only once it is polled: its
     /// runtime may be busy or gone, and nobody may wait for it.
-    #[cfg_attr(
-        not(any(test, feature = "tokio")),
-        expect(dead_code, reason = "needs a runtime")
-    )]
+    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "needs a runtime"))]
     Task(WakerCell),
 }
 
@@ -274,7 +271,7 @@ impl Roster {
     }
 
     /// The async worker sleeps until it is woken. Ready once it was; it does not search yet.
-    #[cfg(any(test, feature = "tokio"))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn poll_sleep(&self, worker: usize, context: &mut Context<'_>) -> Poll<()> {
         match &self.sleepers[worker] {
             Sleeper::Task(cell) => cell.poll_park(context.waker()),
@@ -284,14 +281,14 @@ impl Roster {
 
     /// The async worker was woken and polled, and searches from here on. The token may be one that came
     /// late for an earlier sleep, so the worker may still stand among the sleepers.
-    #[cfg(any(test, feature = "tokio"))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn awoken(&self, announced: Announced) -> Search {
         self.withdraw(announced)
     }
 
     /// A worker that has announced its sleep ends instead. Whoever woke it meanwhile meant somebody
     /// who works, so it wakes another.
-    #[cfg(any(test, feature = "tokio"))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn resign(&self, announced: Announced, more_waits: impl FnOnce() -> bool) {
         let search = self.withdraw(announced);
         self.found(search, more_waits);

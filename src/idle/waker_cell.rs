@@ -1,6 +1,6 @@
 //! Puts one async worker to sleep on its waker.
 
-#[cfg(any(test, feature = "tokio"))]
+#[cfg(feature = "tokio")]
 use std::task::Poll;
 use std::task::Waker;
 
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl WakerCell {
-    #[cfg(any(test, feature = "tokio"))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::new(State::default()),
@@ -31,7 +31,7 @@ impl WakerCell {
     }
 
     /// Takes the token if there is one; else leaves the waker.
-    #[cfg(any(test, feature = "tokio"))]
+    #[cfg(feature = "tokio")]
     pub(crate) fn poll_park(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.token) {

@@ -16,15 +16,15 @@ use crate::stats::{PerformanceMonitor, Watch};
 use crate::sync::thread;
 use crate::worker::shift::Shift;
 
-/// Builds a pool. Made by [`WorkerPool::builder`].
+/// Builds a pool.
 ///
 /// # Examples
 /// ```
-/// use lanepool::{service_fn, WorkerPool, WorkerPoolConfig};
+/// use lanepool::{PoolBuilder, WorkerPoolConfig, service_fn};
 ///
-/// let pool = WorkerPool::<u8, u8, ()>::builder()
+/// let pool = PoolBuilder::new()
 ///     .config(WorkerPoolConfig::builder().workers(2).thread_name("assets").build()?)
-///     .build(service_fn(|n: u8, _: &_| Ok(n)))?;
+///     .build(service_fn(|n: u8, _: &_| Ok::<_, ()>(n)))?;
 /// assert_eq!(pool.workers(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -38,8 +38,15 @@ pub struct PoolBuilder {
     runtime: Option<tokio::runtime::Handle>,
 }
 
+impl Default for PoolBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PoolBuilder {
-    pub(super) fn new() -> Self {
+    /// A pool with the default configuration, the machine's clock and no monitor.
+    pub fn new() -> Self {
         Self {
             config: WorkerPoolConfig::default(),
             clock: Clock::monotonic(),

@@ -88,7 +88,7 @@ where
     where
         S: Service<Q, Response = R, Error = E>,
     {
-        Self::builder().build(service)
+        PoolBuilder::new().build(service)
     }
 
     /// A pool of threads.
@@ -102,7 +102,7 @@ where
     where
         S: Service<Q, Response = R, Error = E>,
     {
-        Self::builder().config(config).build(service)
+        PoolBuilder::new().config(config).build(service)
     }
 
     /// A pool of threads whose tasks a monitor is told of.
@@ -120,7 +120,7 @@ where
     where
         S: Service<Q, Response = R, Error = E>,
     {
-        Self::builder()
+        PoolBuilder::new()
             .config(config)
             .monitor(monitor)
             .build(service)
@@ -135,7 +135,7 @@ where
     where
         S: crate::AsyncService<Q, Response = R, Error = E>,
     {
-        Self::builder().build_async(service)
+        PoolBuilder::new().build_async(service)
     }
 
     /// A pool of tokio tasks on the current runtime.
@@ -147,10 +147,10 @@ where
     where
         S: crate::AsyncService<Q, Response = R, Error = E>,
     {
-        Self::builder().config(config).build_async(service)
+        PoolBuilder::new().config(config).build_async(service)
     }
 
-    /// For everything that the constructors do not say.
+    /// For everything that the constructors do not say; the same as [`PoolBuilder::new`].
     pub fn builder() -> PoolBuilder {
         PoolBuilder::new()
     }

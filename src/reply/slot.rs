@@ -181,19 +181,13 @@ impl<V> Slot<V> {
                 }
                 GONE | DETACHED => {
                     // SAFETY: written by `complete`; the caller has left and will not read it.
-                    return (
-                        Delivery::Unwanted,
-                        Leave::Last,
-                        Some(unsafe { self.take_value() }),
-                    );
+                    let value = unsafe { self.take_value() };
+                    return (Delivery::Unwanted, Leave::Last, Some(value));
                 }
                 SETTLED => {
                     // SAFETY: as above.
-                    return (
-                        Delivery::TooLate,
-                        Leave::Last,
-                        Some(unsafe { self.take_value() }),
-                    );
+                    let value = unsafe { self.take_value() };
+                    return (Delivery::TooLate, Leave::Last, Some(value));
                 }
                 _ => {
                     hint::spin_loop();

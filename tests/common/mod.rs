@@ -57,6 +57,16 @@ impl Kind {
         Kind::Tasks,
     ];
 
+    /// Runs what blocks inside a service. A runtime must be told: it keeps what was woken last for the
+    /// thread that woke it, which here would wait for just that.
+    pub fn blocking<R>(self, block: impl FnOnce() -> R) -> R {
+        match self {
+            Kind::Threads => block(),
+            #[cfg(feature = "tokio")]
+            Kind::Tasks => tokio::task::block_in_place(block),
+        }
+    }
+
     /// A pool of this kind around a closure.
     pub fn serve<Q, R, E>(
         self,
@@ -183,7 +193,7 @@ pub fn lanes(capacity: usize, overflow: OverflowPolicy) -> [LaneConfig; 4] {
 
 /// A builder with this configuration, which must be valid.
 pub fn builder(config: WorkerPoolConfigBuilder) -> PoolBuilder {
-    WorkerPool::<(), (), ()>::builder().config(config.build().expect("a valid configuration"))
+    PoolBuilder::new().config(config.build().expect("a valid configuration"))
 }
 
 /// Shuts a pool down that has nothing to hold it up; all tasks must be accounted for.

@@ -20,18 +20,23 @@ const MOST_SHUTDOWNS: usize = 2;
 impl<M: Machine> Driver<M> {
     /// Shuts down without time: what is in the lanes is handed back, what runs is named.
     pub(crate) fn shutdown_now(&mut self) {
-        if M::CONCURRENT && !self.wait_for_answers() {
-            return self.shutdown_begin();
+        if M::CONCURRENT {
+            self.check();
+            if !self.wait_for_answers() {
+                return self.shutdown_begin();
+            }
         }
         self.model.close();
         let returned = self.model.abandon_queued();
         let running = self.model.abandon_running();
+        let claimed = self.model.in_hand() as u64;
         let report = self.pool().shutdown_blocking(Duration::ZERO);
         if report.drained {
             assert!(returned.is_empty() && running.is_empty(), "{report:?}");
         }
         self.check_returned(&report, &returned);
         self.check_running(&report, &running);
+        assert_eq!(report.claimed, claimed, "the tasks in a hand");
         if !M::CONCURRENT {
             self.read_journal();
             self.model

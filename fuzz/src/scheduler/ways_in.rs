@@ -100,20 +100,13 @@ impl<M: Machine> Driver<M> {
         if M::CONCURRENT && !self.model.all_busy() {
             return;
         }
-        let id = self.model.make(&spec, Caller::Waits);
-        let request = Request {
-            id,
-            message_id: spec.numbered.then_some(id as u64 + 1),
-            gated: spec.gated,
-            end: spec.end,
-            world: Arc::clone(&self.world),
-        };
+        let (id, task) = self.make(&spec, Caller::Waits);
         let context = self.context(id, &spec);
         let verdict = self.model.submit(id, false);
         let priority = spec.address.priority();
         match self
             .pool()
-            .execute_timeout(request, priority, context, Duration::ZERO)
+            .execute_timeout(task.into_request(), priority, context, Duration::ZERO)
         {
             Err(ExecuteError::Refused(refused)) => check_refusal(id, verdict, refused),
             Err(ExecuteError::TimedOut) => {

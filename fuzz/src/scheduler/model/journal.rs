@@ -55,8 +55,11 @@ impl Model {
     fn started(&mut self, id: Id) {
         assert_eq!(self.tasks[id].stage, Stage::Queued, "task {id} is started");
         let task = &self.tasks[id];
-        let cancelled = task.caller == Caller::Gone && !task.given_up;
-        assert!(!cancelled, "cancelled task {id} is started");
+        assert_ne!(task.caller, Caller::Gone, "cancelled task {id} is started");
+        assert!(
+            !task.laid_down,
+            "task {id} is started after the pool gave up"
+        );
         assert!(!self.expired(id), "expired task {id} is started");
         self.take(id);
         self.tasks[id].stage = Stage::Running;
@@ -94,6 +97,16 @@ impl Model {
         self.tasks[id].dropped = true;
         match self.tasks[id].stage {
             Stage::Outside | Stage::Done(_) => {}
+            Stage::Queued if self.tasks[id].laid_down => {
+                let lane = &mut self.lanes[self.tasks[id].lane];
+                assert_eq!(
+                    lane.queue.pop_front(),
+                    Some(id),
+                    "a hand is laid down in order"
+                );
+                lane.in_hand -= 1;
+                self.end(id, Outcome::Abandoned);
+            }
             Stage::Queued => {
                 self.take(id);
                 let outcome = match self.tasks[id].caller {
@@ -128,12 +141,13 @@ impl Model {
         abandoned
     }
 
-    /// Everybody who waits for a task in a worker's hands is told that it is abandoned. Returns the
-    /// tasks that run.
+    /// Everybody who waits for a task in a worker's hands is told that it is abandoned, and what is not
+    /// started yet never is. Returns the tasks that run.
     pub(crate) fn abandon_running(&mut self) -> Vec<Id> {
         for task in &mut self.tasks {
             let held = matches!(task.stage, Stage::Queued | Stage::Running);
             task.given_up |= held && task.caller == Caller::Waits;
+            task.laid_down |= task.stage == Stage::Queued;
         }
         self.running().collect()
     }

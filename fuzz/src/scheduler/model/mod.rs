@@ -60,6 +60,8 @@ pub(crate) struct Task {
     caller: Caller,
     /// A shutdown has answered in the worker's place.
     given_up: bool,
+    /// A shutdown has found it in a worker's hand: it is not started any more.
+    laid_down: bool,
     released: bool,
     dropped: bool,
 }
@@ -164,6 +166,7 @@ impl Model {
             stage: Stage::Outside,
             caller,
             given_up: false,
+            laid_down: false,
             released: false,
             dropped: false,
         });
@@ -317,6 +320,11 @@ impl Model {
         let lane = &mut self.lanes[lane];
         lane.in_hand = lane.queue.len() - queued as usize;
         assert!(lane.in_hand < 16, "{} tasks in a hand", lane.in_hand);
+    }
+
+    /// Tasks that a worker has in its hand beside the one that runs.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.in_hand).sum()
     }
 
     /// How a task was answered, if its caller would find an answer.
