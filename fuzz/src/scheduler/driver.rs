@@ -124,12 +124,25 @@ impl<M: Machine> Driver<M> {
                 self.hands.advance(Duration::from_secs(*seconds));
             }
             Operation::Run => self.run(),
+            Operation::RunThrough(times) => self.run_through(*times),
             Operation::Check => self.check(),
             Operation::ShutdownNow => self.shutdown_now(),
             Operation::ShutdownBegin => self.shutdown_begin(),
             Operation::EndRuntime => self.end_runtime(),
         }
         self.after();
+    }
+
+    fn run_through(&mut self, times: u8) {
+        for _ in 0..times {
+            for id in self.model.at_gates() {
+                let end = self.model.task(id).spec.end;
+                self.model.release(id);
+                self.world.release(id, end);
+            }
+            self.run();
+            self.check_bells();
+        }
     }
 
     /// Brings the model up to date, and looks whether everybody was woken who should be.

@@ -94,7 +94,7 @@ impl Shape {
 
 /// One thing that is done to the pool. Numbers that pick one of several are taken modulo how many
 /// there are; an operation that finds nothing to act on does nothing.
-#[derive(Arbitrary, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Operation {
     TrySubmit(TaskSpec),
     TrySpawn(TaskSpec),
@@ -107,7 +107,7 @@ pub(crate) enum Operation {
     Submit(TaskSpec),
     Spawn(TaskSpec),
     Execute(TaskSpec),
-    Batch(#[arbitrary(with = short_batch)] Vec<TaskSpec>),
+    Batch(Vec<TaskSpec>),
     /// Through a result stream, which is made when there is none.
     StreamTrySubmit(TaskSpec),
     StreamSubmit(TaskSpec),
@@ -121,9 +121,11 @@ pub(crate) enum Operation {
     /// The end of a task that waits for its gate.
     Release(u8, End),
     /// Moves the pool's clock, in seconds.
-    Advance(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=5))] u64),
+    Advance(u64),
     /// Lets the workers go as far as they can.
     Run,
+    /// Lets every task at a gate end, and the workers run, so many times.
+    RunThrough(u8),
     /// Compares the statistics with the model.
     Check,
     /// Shuts down with no time at all, and goes on with the closed pool.
@@ -134,17 +136,48 @@ pub(crate) enum Operation {
     EndRuntime,
 }
 
-fn short_batch(u: &mut Unstructured<'_>) -> Result<Vec<TaskSpec>> {
-    let tasks = u.int_in_range(0..=24)?;
-    (0..tasks).map(|_| u.arbitrary()).collect()
+/// By hand, in as few bytes as can be and with the ends of a pool rare: an input of a few dozen bytes,
+/// which is what a fuzzer tries first, should be a scenario of a dozen operations.
+impl<'a> Arbitrary<'a> for Operation {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(match u.arbitrary::<u8>()? % 64 {
+            0..=5 => Self::TrySubmit(u.arbitrary()?),
+            6..=9 => Self::TrySpawn(u.arbitrary()?),
+            10 | 11 => Self::SubmitBlocking(u.arbitrary()?),
+            12 | 13 => Self::SpawnBlocking(u.arbitrary()?),
+            14 | 15 => Self::ExecuteTimeout(u.arbitrary()?),
+            16..=19 => Self::Submit(u.arbitrary()?),
+            20 | 21 => Self::Spawn(u.arbitrary()?),
+            22..=25 => Self::Execute(u.arbitrary()?),
+            26..=28 => {
+                let tasks = u.int_in_range(0..=24)?;
+                Self::Batch((0..tasks).map(|_| u.arbitrary()).collect::<Result<_>>()?)
+            }
+            29 | 30 => Self::StreamTrySubmit(u.arbitrary()?),
+            31 | 32 => Self::StreamSubmit(u.arbitrary()?),
+            33 | 34 => Self::StreamNext,
+            35 => Self::StreamDrop,
+            36..=39 => Self::Poll(u.arbitrary()?),
+            40..=42 => Self::Drop(u.arbitrary()?),
+            43 => Self::Detach(u.arbitrary()?),
+            44 => Self::WaitNoTime(u.arbitrary()?),
+            45..=49 => Self::Release(u.arbitrary()?, End::arbitrary(u)?),
+            50 | 51 => Self::Advance(u.int_in_range(1..=5)?),
+            52..=55 => Self::Run,
+            56..=58 => Self::RunThrough(u.int_in_range(1..=16)?),
+            59 | 60 => Self::Check,
+            61 => Self::ShutdownNow,
+            62 => Self::ShutdownBegin,
+            _ => Self::EndRuntime,
+        })
+    }
 }
 
 /// A task to be.
-#[derive(Arbitrary, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TaskSpec {
     pub(crate) address: Address,
     /// In seconds from now on the pool's clock; 0 has passed already.
-    #[arbitrary(with = short_deadline)]
     pub(crate) deadline: Option<u64>,
     /// Whether its context has numbers.
     pub(crate) numbered: bool,
@@ -154,19 +187,30 @@ pub(crate) struct TaskSpec {
     pub(crate) end: End,
 }
 
-fn short_deadline(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
-    Ok(if u.ratio(1, 3)? {
-        Some(u.int_in_range(0..=6)?)
-    } else {
-        None
-    })
+/// Two bytes: where it goes and until when, and what it is like.
+impl<'a> Arbitrary<'a> for TaskSpec {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let [place, kind]: [u8; 2] = u.arbitrary()?;
+        let number = usize::from(place & 15);
+        Ok(Self {
+            address: if kind & 1 == 0 {
+                Address::Lane(number % 9)
+            } else {
+                Address::Priority(number % 4)
+            },
+            deadline: (kind & 0b110 == 0).then_some(u64::from(place >> 4) % 7),
+            numbered: kind & 0b1000 != 0,
+            gated: kind & 0b1_0000 != 0,
+            end: End::of(kind >> 5),
+        })
+    }
 }
 
-#[derive(Arbitrary, Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Address {
-    Priority(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(0..=3))] usize),
-    /// One more than a pool can have.
-    Lane(#[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(0..=8))] usize),
+    Priority(usize),
+    /// Up to one more than a pool can have.
+    Lane(usize),
 }
 
 impl Address {
@@ -188,13 +232,30 @@ impl Address {
 }
 
 /// How the service ends a task.
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Complete,
     Fail,
     Panic,
     /// Panics, and then cannot make new state: the worker ends.
     Ruin,
+}
+
+impl End {
+    fn of(number: u8) -> Self {
+        match number % 8 {
+            0..=4 => Self::Complete,
+            5 => Self::Fail,
+            6 => Self::Panic,
+            _ => Self::Ruin,
+        }
+    }
+}
+
+impl<'a> Arbitrary<'a> for End {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self::of(u.arbitrary()?))
+    }
 }
 
 /// How the pool ends.
