@@ -99,7 +99,7 @@ fn every_public_type_can_be_printed() {
         prints(&WorkerPoolConfig::builder(), "WorkerPoolConfigBuilder");
         prints(&SubmitError::Full(Mute), "Full");
         prints(&Clock::manual(), "ManualClock");
-        let echo: fn(u8, &TaskContext) -> Result<u8, u8> = |n, _| Ok(n);
+        let echo = |n: u8, _: &TaskContext| Ok::<u8, u8>(n);
         prints(&service_fn(echo), "ServiceFn");
         let context = TaskContext::new().with_key(3).with_deadline(Instant::now());
         prints(&context, "key: 3");

@@ -371,56 +371,51 @@ fn a_stream_is_told_of_the_end_of_the_pool(kind: Kind) {
     drain(&rig.pool);
 }
 
-/// What a service gets when it blocks on its own pool of two workers: whether each request came back as
-/// nested.
+/// What a service gets when it blocks on its own pool, whose normal lane is full: whether each request came
+/// back as nested.
 fn block_inside(pool: &WorkerPool<Job, Done, Failure>) -> Vec<bool> {
     let nested = |answer: Result<_, ExecuteError<Job, Failure>>| match answer {
         Err(ExecuteError::Refused(SubmitError::Nested(job))) => job.id == 9,
         _ => false,
     };
-    let context = TaskContext::new();
-    let mut refused = vec![nested(pool.execute_blocking(Job::echo(9), NORMAL, context))];
+    let (context, moment) = (TaskContext::new(), Duration::from_millis(1));
+    let timed = pool.execute_timeout(Job::echo(9), NORMAL, context, moment);
+    let mut refused = vec![nested(timed)];
     if !refused[0] {
-        // The other worker has answered. Further on this would hang.
+        // Without a limit what follows would hang.
         return refused;
     }
-    refused.push(nested(pool.execute_timeout(
-        Job::echo(9),
-        NORMAL,
-        context,
-        LONG,
-    )));
+    refused.push(nested(pool.execute_blocking(Job::echo(9), NORMAL, context)));
     let batch = pool.execute_batch_blocking([Job::echo(9), Job::echo(9)]);
     refused.extend(batch.into_iter().map(nested));
-    pool.submit_blocking(Job::echo(8))
-        .expect("there is room, so it need not wait")
-        .detach();
-    let gate = Gate::new();
-    let hold = ProcessingTask::new(Job::hold(8, &gate)).priority(TaskPriority::Critical);
-    pool.try_spawn(hold).unwrap();
-    gate.await_arrivals(1);
-    while pool.try_spawn(Job::echo(8)).is_ok() {}
     let submit = pool.submit_blocking(Job::echo(9)).map(drop);
     let spawn = pool.spawn_blocking(Job::echo(9));
-    gate.open();
     for answer in [submit, spawn] {
         refused.push(matches!(answer, Err(SubmitError::Nested(job)) if job.id == 9));
     }
+    let low = ProcessingTask::new(Job::echo(8)).priority(TaskPriority::Low);
+    pool.spawn_blocking(low)
+        .expect("there is room, so it need not wait");
     refused
 }
 
 fn blocking_on_the_own_pool_is_refused(kind: Kind) {
-    let rig = Rig::new(kind, config(2).lanes(lanes(8, OverflowPolicy::Wait)));
+    let rig = Rig::new(kind, config(1).lanes(lanes(8, OverflowPolicy::Wait)));
+    let gate = rig.hold_all();
+    while rig.pool.try_spawn(Job::echo(8)).is_ok() {}
     let (tell, told) = mpsc::channel();
     let pool = rig.pool.clone();
-    let job = Job::run(1, move |_| {
-        let answers = kind.blocking(|| block_inside(&pool));
-        tell.send(answers).unwrap();
-    });
-    rig.pool.try_spawn(job).unwrap();
+    let job = Job::run(1, move |_| tell.send(block_inside(&pool)).unwrap());
+    let first = ProcessingTask::new(job).priority(TaskPriority::Critical);
+    rig.pool.try_spawn(first).unwrap();
+    gate.open();
     assert_eq!(told.recv().unwrap(), [true; 6]);
-    let counts = &drain(&rig.pool).lanes[1];
-    assert_eq!(counts.refused, 7, "and the one that found the lane full");
+    let statistics = drain(&rig.pool);
+    assert_eq!(
+        statistics.lanes[1].refused, 7,
+        "and the one that found the lane full"
+    );
+    assert_eq!(statistics.lanes[0].completed, 1);
     assert!(!rig.started().contains(&9));
 }
 

@@ -3,6 +3,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use lanepool::{LaneConfig, OverflowPolicy, TaskPriority, WorkerPoolConfig};
 
+const NO_LANE: usize = 15;
+const MOST_LANES: usize = 8;
+
 /// One run of a target.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct Scenario {
@@ -38,7 +41,7 @@ struct Lane {
 }
 
 fn few_lanes(u: &mut Unstructured<'_>) -> Result<Vec<Lane>> {
-    let lanes = u.int_in_range(1..=8)?;
+    let lanes = u.int_in_range(1..=MOST_LANES)?;
     (0..lanes).map(|_| u.arbitrary()).collect()
 }
 
@@ -194,7 +197,7 @@ impl<'a> Arbitrary<'a> for TaskSpec {
         let number = usize::from(place & 15);
         Ok(Self {
             address: if kind & 1 == 0 {
-                Address::Lane(number % 9)
+                Address::Lane(number)
             } else {
                 Address::Priority(number % 4)
             },
@@ -209,7 +212,7 @@ impl<'a> Arbitrary<'a> for TaskSpec {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Address {
     Priority(usize),
-    /// Up to one more than a pool can have.
+    /// One of the pool's by a number, or for [`NO_LANE`] one that no pool has.
     Lane(usize),
 }
 
@@ -226,7 +229,8 @@ impl Address {
     pub(crate) fn lane(self, lanes: usize) -> usize {
         match self {
             Address::Priority(priority) => ((priority * (lanes - 1)) as f64 / 3.0).round() as usize,
-            Address::Lane(lane) => lane,
+            Address::Lane(NO_LANE) => MOST_LANES,
+            Address::Lane(number) => number % lanes,
         }
     }
 }

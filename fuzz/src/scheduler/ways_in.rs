@@ -30,7 +30,7 @@ impl<M: Machine> Driver<M> {
         let task = ProcessingTask::new(request).context(self.context(id, spec));
         let task = match spec.address {
             Address::Priority(_) => task.priority(spec.address.priority()),
-            Address::Lane(lane) => task.lane(lane),
+            Address::Lane(_) => task.lane(spec.address.lane(self.model.lanes())),
         };
         (id, task)
     }
