@@ -5,9 +5,9 @@
 //! again, go to the head of the queue.
 //!
 //! **Let in.** After each claim of the head a worker loads the count: one load on the hot path. If
-//! somebody waits and an eighth of the lane is free, it wakes the first. An eighth and not one
+//! somebody waits and half of the lane is free, it wakes the first. Half and not one
 //! slot, because a submitter that is woken for each slot costs a context switch a task; woken for
-//! an eighth, it fills that in one go. A submitter that got in wakes the next while there is room,
+//! half, it fills that in one go. A submitter that got in wakes the next while there is room,
 //! and one that gives up after it was woken passes the notice on, so no notice is lost.
 //!
 //! A notice reserves nothing. A woken future that is never polled again keeps its notice, as with
@@ -62,7 +62,7 @@ impl Gate {
         Self {
             waiting: CachePadded::new(AtomicU32::new(0)),
             queue: Mutex::new(Queue::default()),
-            enough: (capacity / 8).max(1),
+            enough: (capacity / 2).max(1),
         }
     }
 

@@ -241,18 +241,18 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             mut context,
             address,
         } = task;
-        let lanes = self.engine.lanes.len();
         let lane = match address {
             Address::Priority(priority) => self.engine.lane_of(priority),
-            Address::Lane(lane) => lane,
+            Address::Lane(lane) if lane < self.engine.lanes.len() => lane,
+            Address::Lane(lane) => {
+                let lanes = self.engine.lanes.len();
+                return Err(SubmitError::NoSuchLane {
+                    lane,
+                    lanes,
+                    request,
+                });
+            }
         };
-        if lane >= lanes {
-            return Err(SubmitError::NoSuchLane {
-                lane,
-                lanes,
-                request,
-            });
-        }
         if context.has_deadline() || self.engine.config.default_timeout.is_some() {
             match self.dated(context) {
                 Some(dated) => context = dated,

@@ -113,15 +113,16 @@ impl<Q, R, E> Hand<Q, R, E> {
         self.places[number % LONGEST_RUN].as_ptr()
     }
 
-    /// Takes the request of the first task and opens its papers.
+    /// Takes the request of the first task and opens its papers. Those of the last are closed.
     ///
     /// # Panics
-    /// When the hand is empty or papers are open.
+    /// When the hand is empty.
     #[inline(always)]
     pub(super) fn draw(&mut self) -> Q {
+        debug_assert!(!self.open, "one task is played at a time");
         assert!(
-            self.next < self.end && !self.open,
-            "one task is played at a time"
+            self.next < self.end,
+            "only a hand that holds something is drawn from"
         );
         let task = self.place(self.next);
         self.next += 1;

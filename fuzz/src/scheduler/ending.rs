@@ -169,7 +169,12 @@ impl<M: Machine> Driver<M> {
             let stuck = ready.is_empty() && self.stream_is_done();
             assert!(!stuck, "nobody wakes the last callers: {:#?}", self.model);
             self.calls = asleep;
-            ready.into_iter().for_each(|held| self.poll(held));
+            for held in ready {
+                self.poll(held);
+                if M::CONCURRENT {
+                    self.run();
+                }
+            }
             self.stream_next();
             self.run();
         }

@@ -200,9 +200,9 @@ impl Model {
         lane.capacity - (lane.queue.len() - lane.in_hand)
     }
 
-    /// Free slots at which the first who waits is let in: an eighth.
+    /// Free slots at which the first who waits is let in: half.
     pub(crate) fn enough_room(&self, lane: usize) -> bool {
-        self.room(lane) >= (self.lanes[lane].capacity / 8).max(1)
+        self.room(lane) >= (self.lanes[lane].capacity / 2).max(1)
     }
 
     /// A task that was checked tries to enter its lane.
