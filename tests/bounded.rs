@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use common::script::handed_back;
-use common::{Job, Kind, Rig, block_on, config, drain, for_both_kinds, lanes, poll_once};
+use common::{Gate, Job, Kind, Rig, block_on, config, drain, for_both_kinds, lanes, poll_once};
 use lanepool::{
     ExecuteError, OverflowPolicy, ProcessingTask, SubmitError, TaskContext, TaskPriority,
 };
@@ -28,7 +28,7 @@ for_both_kinds!(
 );
 
 /// A single worker that is held, and a full lowest lane.
-fn full(kind: Kind, overflow: OverflowPolicy) -> (Rig, common::Gate) {
+fn full(kind: Kind, overflow: OverflowPolicy) -> (Rig, Gate) {
     let rig = Rig::new(kind, config(1).lanes(lanes(CAPACITY, overflow)));
     let gate = rig.hold_all();
     for id in 0..CAPACITY as u64 {
@@ -182,28 +182,30 @@ fn a_lane_never_holds_more_than_its_capacity(kind: Kind) {
 }
 
 fn a_submitter_that_gives_up_passes_its_notice_on(kind: Kind) {
-    for given_up in 0..3 {
-        let (rig, gate) = full(kind, OverflowPolicy::Wait);
-        let pool = &rig.pool;
-        let mut waiting: Vec<_> = (0..3)
-            .map(|id| Box::pin(pool.submit(low(100 + id))))
-            .collect();
-        for submitter in &mut waiting {
-            assert!(poll_once(submitter.as_mut()).is_pending());
-        }
-        gate.open();
-        // Whether it was woken already or not: the others must get in.
-        drop(waiting.remove(given_up));
-        for submitter in waiting {
-            block_on(async { submitter.await.unwrap().await.unwrap() });
-        }
-        let counts = &drain(pool).lanes[0];
-        assert_eq!(counts.completed, CAPACITY as u64 + 2);
-        assert!(
-            !rig.started().contains(&(100 + given_up as u64)),
-            "it had not been accepted"
-        );
-    }
+    let rig = Rig::new(kind, config(1).lanes(lanes(2, OverflowPolicy::Wait)));
+    let (first, second) = (rig.hold_all(), Gate::new());
+    let hold = ProcessingTask::new(Job::hold(1, &second)).priority(LOW);
+    rig.pool.try_spawn(hold).unwrap();
+    rig.pool.try_spawn(low(2)).unwrap();
+    let mut given_up = Box::pin(rig.pool.submit(low(3)));
+    let mut patient = pin!(rig.pool.submit(low(4)));
+    assert!(poll_once(given_up.as_mut()).is_pending());
+    assert!(poll_once(patient.as_mut()).is_pending());
+    first.open();
+    // The worker has taken one of the two, so there is room, and the first in the queue was told.
+    second.await_arrivals(1);
+    assert!(
+        poll_once(patient.as_mut()).is_pending(),
+        "it is the other's turn"
+    );
+    drop(given_up);
+    let Poll::Ready(Ok(ticket)) = poll_once(patient.as_mut()) else {
+        panic!("there is room, and nobody else to use it");
+    };
+    second.open();
+    assert_eq!(ticket.wait().unwrap().id, 4);
+    drain(&rig.pool);
+    assert!(!rig.started().contains(&3), "it had not been accepted");
 }
 
 fn one_caller_in_a_hurry_has_the_request_back_in_time(kind: Kind) {

@@ -143,14 +143,17 @@ fn a_lane_keeps_its_order(kind: Kind) {
 fn a_batch_keeps_its_order_within_a_lane(kind: Kind) {
     let config = config(1).lanes(lanes(32, OverflowPolicy::Wait));
     let rig = Rig::new(kind, config);
-    let tasks =
-        |from| (from..from + 500).map(|n| ProcessingTask::new(Job::echo(n)).lane(n as usize % 2));
+    // Stretches of one lane, of every length up to more than fits.
+    let lane = |n: u64| n.isqrt() % 2;
+    let tasks = |from: u64| {
+        (from..from + 1_600).map(|n| ProcessingTask::new(Job::echo(n)).lane(lane(n) as usize))
+    };
     block_on(rig.pool.execute_batch(tasks(0)));
-    rig.pool.execute_batch_blocking(tasks(500));
+    rig.pool.execute_batch_blocking(tasks(1_600));
     drain(&rig.pool);
-    for lane in 0..2 {
-        let own = rig.started().into_iter().filter(|id| id % 2 == lane);
-        assert!(own.eq((0..1_000).filter(|n| n % 2 == lane)), "lane {lane}");
+    for of in 0..2 {
+        let own = rig.started().into_iter().filter(|id| lane(*id) == of);
+        assert!(own.eq((0..3_200).filter(|n| lane(*n) == of)), "lane {of}");
     }
 }
 

@@ -171,9 +171,15 @@ fn nothing_that_did_not_finish_is_left_out_of_the_report(kind: Kind) {
     let report = rig.pool.shutdown_blocking(Duration::ZERO);
     let finished = report.statistics.total().completed;
     let named = (report.returned.len() + report.running.len()) as u64 + report.claimed;
-    second.open();
-    drain(&rig.pool);
     assert_eq!(finished + named, 501, "{finished} finished, {named} named");
+    second.open();
+    let total = drain(&rig.pool).total();
+    // The one that was running is finished, and nothing is started after the report.
+    assert_eq!(
+        (total.completed, total.abandoned),
+        (finished + 1, 500 - finished)
+    );
+    assert_eq!(rig.started().len() as u64, finished + 1);
 }
 
 fn a_task_that_nobody_wants_does_not_come_back(kind: Kind) {
@@ -229,25 +235,31 @@ fn submitters_that_wait_for_room_are_refused(kind: Kind) {
     let gate = rig.hold_all();
     while rig.pool.try_spawn(Job::echo(0)).is_ok() {}
     let pool = &rig.pool;
-    let mut submit = pin!(pool.submit(Job::echo(1)));
-    let mut batch = pin!(pool.execute_batch([Job::echo(2), Job::echo(3)]));
-    assert!(poll_once(submit.as_mut()).is_pending());
+    // More of them than there are tasks in the lane.
+    let mut submits: Vec<_> = (10..20)
+        .map(|id| Box::pin(pool.submit(Job::echo(id))))
+        .collect();
+    let mut batch = pin!(pool.execute_batch([Job::echo(20), Job::echo(21)]));
+    for submit in &mut submits {
+        assert!(poll_once(submit.as_mut()).is_pending());
+    }
     assert!(poll_once(batch.as_mut()).is_pending());
     std::thread::scope(|scope| {
-        let blocked: Vec<_> = (4..8)
-            .map(|id| scope.spawn(move || pool.spawn_blocking(Job::echo(id)).map_err(handed_back)))
-            .collect();
+        let spawn = |id| move || pool.spawn_blocking(Job::echo(id)).map_err(handed_back);
+        let blocked: Vec<_> = (0..4).map(|id| scope.spawn(spawn(id))).collect();
         let report = pool.shutdown_blocking(Duration::ZERO);
         assert_eq!(report.returned.len(), 2);
-        for (id, blocked) in (4..).zip(blocked) {
+        for (id, blocked) in (0..).zip(blocked) {
             assert_eq!(blocked.join().unwrap(), Err(id));
         }
     });
-    assert!(matches!(
-        block_on(submit),
-        Err(SubmitError::Closed(Job { id: 1, .. }))
-    ));
-    for (id, answer) in (2..).zip(block_on(batch)) {
+    for (id, submit) in (10..).zip(submits) {
+        match block_on(submit) {
+            Err(SubmitError::Closed(job)) => assert_eq!(job.id, id),
+            other => panic!("{other:?}"),
+        }
+    }
+    for (id, answer) in (20..).zip(block_on(batch)) {
         match answer {
             Err(ExecuteError::Refused(SubmitError::Closed(job))) => assert_eq!(job.id, id),
             other => panic!("{other:?}"),

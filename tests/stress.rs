@@ -352,6 +352,8 @@ fn settle(rig: &Rig, ledgers: &[Ledger], inner: &[AtomicU64; 2], watched: &Count
         pairs.iter().all(|(counted, told)| counted >= told),
         "{pairs:?}"
     );
+    // Those who had gone were taken note of, and so were the deadlines.
+    assert!(counted.cancelled > 0 && counted.expired > 0, "{pairs:?}");
     assert_eq!(
         sum(|ledger| ledger.told.cancelled),
         0,

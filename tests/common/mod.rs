@@ -57,16 +57,6 @@ impl Kind {
         Kind::Tasks,
     ];
 
-    /// Runs what blocks inside a service. A runtime must be told: it keeps what was woken last for the
-    /// thread that woke it, which here would wait for just that.
-    pub fn blocking<R>(self, block: impl FnOnce() -> R) -> R {
-        match self {
-            Kind::Threads => block(),
-            #[cfg(feature = "tokio")]
-            Kind::Tasks => tokio::task::block_in_place(block),
-        }
-    }
-
     /// A pool of this kind around a closure.
     pub fn serve<Q, R, E>(
         self,
