@@ -8,7 +8,9 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use common::{Kind, block_on, builder, config, drain, for_both_kinds, lanes, poll_once, watched};
+use common::{
+    Gate, Kind, block_on, builder, config, drain, for_both_kinds, lanes, poll_once, watched,
+};
 use lanepool::{OverflowPolicy, ProcessingTask, TaskContext, TaskPriority, WorkerPool};
 
 /// The system's allocator, counting.
@@ -48,10 +50,42 @@ for_both_kinds!(
 /// A response as large as a page, so that a leaked slot shows.
 type Large = [u64; 64];
 
-fn pool(kind: Kind) -> WorkerPool<u64, Large, ()> {
-    let config = config(1).lanes(lanes(64, OverflowPolicy::Wait));
-    kind.serve(builder(config), |n: u64, _| Ok([n; 64]))
-        .unwrap()
+/// Tasks that may wait in a lane.
+const CAPACITY: usize = 64;
+
+/// The request that waits at the gate.
+const HELD: u64 = u64::MAX;
+
+fn pool(kind: Kind, gate: &Gate) -> WorkerPool<u64, Large, ()> {
+    let config = config(1).lanes(lanes(CAPACITY, OverflowPolicy::Wait));
+    let gate = gate.clone();
+    kind.serve(builder(config), move |n: u64, _| {
+        if n == HELD {
+            gate.pass();
+        }
+        Ok([n; 64])
+    })
+    .unwrap()
+}
+
+/// A pool that has had as many tasks in flight as it can have: reply slots are kept, so it needs no more
+/// of them from here on, however its threads are scheduled.
+fn grown(kind: Kind) -> WorkerPool<u64, Large, ()> {
+    let gate = Gate::new();
+    let pool = pool(kind, &gate);
+    let low = |n| ProcessingTask::new(n).priority(TaskPriority::Low);
+    let held = pool.submit_blocking(low(HELD)).unwrap();
+    gate.await_arrivals(1);
+    let queued: Vec<_> = (0..CAPACITY as u64)
+        .map(|n| pool.try_submit(low(n)).unwrap())
+        .collect();
+    let mut waiting = Box::pin(pool.execute(0, TaskPriority::Low, TaskContext::new()));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    gate.open();
+    assert!(held.wait().is_ok());
+    assert!(queued.into_iter().all(|ticket| ticket.wait().is_ok()));
+    assert!(block_on(waiting).is_ok());
+    pool
 }
 
 /// Waits until the worker has seen everything before it.
@@ -76,7 +110,7 @@ fn cancel_in_every_way(pool: &WorkerPool<u64, Large, ()>, rounds: usize) {
 
 fn a_hundred_thousand_cancelled_tasks_leave_nothing_behind(kind: Kind) {
     let _alone = ALONE.lock();
-    let pool = pool(kind);
+    let pool = grown(kind);
     cancel_in_every_way(&pool, 2_000);
     let before = BYTES_LIVE.load(Ordering::Relaxed);
     cancel_in_every_way(&pool, 25_000);
@@ -94,7 +128,7 @@ fn a_hundred_thousand_cancelled_tasks_leave_nothing_behind(kind: Kind) {
 
 fn a_warm_pool_allocates_nothing_for_a_task(kind: Kind) {
     let _alone = ALONE.lock();
-    let pool = pool(kind);
+    let pool = grown(kind);
     let task = || ProcessingTask::new(1).priority(TaskPriority::Low);
     let round = |times: usize| {
         for _ in 0..times {
