@@ -44,8 +44,9 @@ fn of_threads(workers: usize) -> Arc<Engine> {
 /// The steps of `WorkerPool::try_submit`. `None` when the task was refused.
 fn submit(engine: &Engine, request: u32) -> Option<Ticket<u32, ()>> {
     let (promise, half) = Promise::pair(&engine.slab).expect("a page of slots");
-    let mut offer = Offer::new(request, TaskContext::new(), promise);
-    let submitted = engine.submit(0, &mut offer);
+    let mut offer = Offer::new(0, request, TaskContext::new());
+    offer.promise(promise);
+    let submitted = engine.submit(&mut offer);
     if submitted.is_err() {
         engine.front.refuse(0);
     }

@@ -100,12 +100,13 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
     }
 
-    /// Takes the offered task into a lane. Returns whether a worker had to be woken.
+    /// Takes the offered task into its lane. Returns whether a worker had to be woken.
     ///
     /// # Errors
     /// The lane is full or closed. The offer is untouched, and not counted as refused yet.
     #[inline(always)]
-    pub(crate) fn submit(&self, lane: usize, offer: &mut Offer<Q, R, E>) -> Result<bool, Refusal> {
+    pub(crate) fn submit(&self, offer: &mut Offer<Q, R, E>) -> Result<bool, Refusal> {
+        let lane = offer.lane;
         self.lanes
             .push_with(lane, |position| offer.take(self.stamp_ns(position)))?;
         let woke = self.roster.notify();

@@ -63,10 +63,11 @@ impl Roster {
     pub(crate) fn new(sleepers: impl IntoIterator<Item = Sleeper>) -> Self {
         let sleepers: Box<[Sleeper]> = sleepers.into_iter().collect();
         let groups = sleepers.len().div_ceil(GROUP);
-        let word = |_| CachePadded::new(AtomicU64::new(0));
+        let first = if groups > 1 { IdleWord::MORE_GROUPS } else { 0 };
+        let word = |value| CachePadded::new(AtomicU64::new(value));
         Self {
-            first: word(0),
-            others: (1..groups).map(word).collect(),
+            first: word(first),
+            others: (1..groups).map(|_| word(0)).collect(),
             sleepers,
         }
     }
@@ -88,15 +89,19 @@ impl Roster {
     }
 
     /// After a push: wakes a worker if one sleeps and none searches. Returns whether it woke one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn notify(&self) -> bool {
         dekker_fence();
         // ORDERING(idle-dekker): SeqCst, after the claim of the tail.
         let first = IdleWord(self.first.load(Ordering::SeqCst));
-        if first.searchers() > 0 || (first.sleepers() == 0 && self.others.is_empty()) {
-            return false;
-        }
-        self.wake_one()
+        // All are at work on a pool that is busy.
+        !first.is_nobody() && self.wake_beside(first)
+    }
+
+    /// Wakes a worker unless one of the first group searches.
+    #[inline(never)]
+    fn wake_beside(&self, first: IdleWord) -> bool {
+        first.searchers() == 0 && self.wake_one()
     }
 
     /// Wakes the first sleeper if nobody searches. Returns whether it woke one.

@@ -5,13 +5,23 @@ pub(super) const GROUP: usize = 48;
 
 const SEARCHER: u64 = 1 << GROUP;
 
-/// The low 48 bits: which workers sleep. Above them: how many search.
+/// The low 48 bits: which workers sleep. Above them: how many search. The top bit: this is not the only
+/// group. So a word of nothing says that there is nobody to wake and nobody who need be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IdleWord(pub(super) u64);
 
 impl IdleWord {
     /// What to add when one more searches.
     pub(super) const ONE_SEARCHER: u64 = SEARCHER;
+
+    /// The first of several groups, all of whose workers are awake and none searches.
+    pub(super) const MORE_GROUPS: u64 = 1 << 63;
+
+    /// Whether nobody sleeps or searches, here or in any other group.
+    #[inline(always)]
+    pub(super) fn is_nobody(self) -> bool {
+        self.0 == 0
+    }
 
     /// The bit of a worker by its number in the group.
     #[inline]
@@ -27,7 +37,7 @@ impl IdleWord {
 
     #[inline]
     pub(super) fn searchers(self) -> u64 {
-        self.0 >> GROUP
+        (self.0 & !Self::MORE_GROUPS) >> GROUP
     }
 
     #[inline]
@@ -69,5 +79,15 @@ mod tests {
             assert_eq!(asleep.woken(member, false).searchers(), 2);
         }
         assert_eq!(IdleWord(5 * SEARCHER).first_sleeper(), None);
+    }
+
+    #[test]
+    fn other_groups_are_neither_searchers_nor_sleepers() {
+        let word = IdleWord(IdleWord::MORE_GROUPS);
+        assert_eq!((word.searchers(), word.sleepers()), (0, 0));
+        assert!(!word.is_nobody() && IdleWord(0).is_nobody());
+        let asleep = IdleWord((word.0 + SEARCHER).wrapping_add(IdleWord::lie_down(5)));
+        assert_eq!((asleep.searchers(), asleep.first_sleeper()), (0, Some(5)));
+        assert_eq!(asleep.woken(5, false), word);
     }
 }

@@ -85,15 +85,20 @@ impl<T> LaneSet<T> {
         pushed
     }
 
-    #[inline]
+    #[inline(always)]
     fn mark(&self, lane: usize) {
         dekker_fence();
-        let bit = 1 << lane;
         // ORDERING(lane-hint): SeqCst, after the claim of the tail.
-        if self.occupied.load(Ordering::SeqCst) & bit == 0 {
-            // ORDERING(lane-hint): SeqCst; a set bit is never wrong, so nothing else depends on it.
-            self.occupied.fetch_or(bit, Ordering::SeqCst);
+        if self.occupied.load(Ordering::SeqCst) & (1 << lane) == 0 {
+            self.set(lane);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set(&self, lane: usize) {
+        // ORDERING(lane-hint): SeqCst; a set bit is never wrong, so nothing else depends on it.
+        self.occupied.fetch_or(1 << lane, Ordering::SeqCst);
     }
 
     /// The lanes that may hold something.
@@ -165,8 +170,7 @@ impl<T> LaneSet<T> {
             self.occupied.fetch_and(!bit, Ordering::SeqCst);
             dekker_fence();
             if ring.stirs() {
-                // ORDERING(lane-hint): SeqCst, as in `mark`.
-                self.occupied.fetch_or(bit, Ordering::SeqCst);
+                self.set(lane);
             }
         }
     }

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use smallvec::SmallVec;
 
 use super::WorkerPool;
-use super::ways_in::Admitted;
 use crate::config::MOST_CAPACITY;
 use crate::error::{ExecuteError, SubmitError};
 use crate::idle::caller;
@@ -46,7 +45,7 @@ struct Feed<'a, Q, R, E, I> {
     chunk: SmallVec<[Offer<Q, R, E>; CHUNK]>,
     lane: usize,
     /// A task of another lane than the chunk's.
-    next: Option<Admitted<Q>>,
+    next: Option<Offer<Q, R, E>>,
     /// One for each task seen so far, in order.
     entries: Vec<Entry<Q, R, E>>,
 }
@@ -105,12 +104,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         tasks: impl IntoIterator<Item = T>,
     ) -> Vec<Result<R, ExecuteError<Q, E>>> {
         if self.is_nested() {
-            let refuse = |task: T| match self.admit(task.into()) {
-                Ok(Admitted { lane, request, .. }) => {
-                    self.engine.front.refuse(lane);
-                    Err(SubmitError::Nested(request).into())
-                }
-                Err(refused) => Err(refused.into()),
+            let refuse = |task: T| {
+                let mut offer = self.offer(task.into());
+                self.admit(&mut offer)?;
+                Err(self.refuse_nested(&mut offer).into())
             };
             return tasks.into_iter().map(refuse).collect();
         }
@@ -160,17 +157,17 @@ where
     /// Gathers the next tasks of one lane. Returns whether there are any.
     fn fill(&mut self) -> bool {
         while self.chunk.len() < CHUNK {
-            let Some(admitted) = self.next.take().or_else(|| self.admit_next()) else {
+            let Some(mut offer) = self.next.take().or_else(|| self.admit_next()) else {
                 break;
             };
             if self.chunk.is_empty() {
-                self.lane = admitted.lane;
-            } else if admitted.lane != self.lane {
-                self.next = Some(admitted);
+                self.lane = offer.lane;
+            } else if offer.lane != self.lane {
+                self.next = Some(offer);
                 break;
             }
-            match self.pool.promise(admitted) {
-                Ok((_, offer, ticket)) => {
+            match self.pool.promise(&mut offer) {
+                Ok(ticket) => {
                     self.chunk.push(offer);
                     self.entries.push(Entry::Waiting(ticket));
                 }
@@ -182,10 +179,11 @@ where
     }
 
     /// The next task that is not refused at once.
-    fn admit_next(&mut self) -> Option<Admitted<Q>> {
+    fn admit_next(&mut self) -> Option<Offer<Q, R, E>> {
         loop {
-            match self.pool.admit(self.tasks.next()?.into()) {
-                Ok(admitted) => return Some(admitted),
+            let mut offer = self.pool.offer(self.tasks.next()?.into());
+            match self.pool.admit(&mut offer) {
+                Ok(()) => return Some(offer),
                 Err(refused) => self.entries.push(Entry::refused(refused)),
             }
         }
@@ -207,13 +205,13 @@ where
             .iter_mut()
             .rev()
             .filter(|entry| matches!(entry, Entry::Waiting(_)));
-        for offer in self.chunk.drain(..) {
+        for mut offer in self.chunk.drain(..) {
             let refusal = if closed {
                 Refusal::Closed
             } else {
                 Refusal::Full
             };
-            let refused = self.pool.refuse(self.lane, refusal, offer);
+            let refused = self.pool.refuse(refusal, &mut offer);
             *tickets
                 .next()
                 .expect("each task has its ticket among the entries") = Entry::refused(refused);

@@ -14,31 +14,13 @@ use crate::idle::caller;
 use crate::lane::Refusal;
 use crate::reply::{Promise, Ticket};
 use crate::sync::{hint, thread};
-use crate::task::{Address, Answer, Offer, ProcessingTask, TaskContext, TaskPriority};
+use crate::task::{Address, Offer, ProcessingTask, TaskContext, TaskPriority};
 use crate::worker::nesting;
 
 /// Looks at a full lane with a short pause between, before it yields.
 const PAUSES: u32 = 16;
 /// Yields to the workers that could make room, before it queues at the gate.
 const YIELDS: u32 = 20;
-
-/// A request that may enter its lane.
-pub(super) struct Admitted<Q> {
-    pub(super) lane: usize,
-    pub(super) request: Q,
-    pub(super) context: TaskContext,
-}
-
-/// A lane, a task for it, and the ticket for its outcome.
-pub(super) type Promised<Q, R, E> = (usize, Offer<Q, R, E>, Ticket<R, E>);
-
-impl<Q> Admitted<Q> {
-    /// The lane, and the offer of a task whose outcome is promised so.
-    #[inline(always)]
-    pub(super) fn with<R, E>(self, promise: Promise<Answer<R, E>>) -> (usize, Offer<Q, R, E>) {
-        (self.lane, Offer::new(self.request, self.context, promise))
-    }
-}
 
 impl<Q, R, E> WorkerPool<Q, R, E> {
     /// Hands a request over and awaits the response.
@@ -131,9 +113,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let admitted = self.admit(task.into())?;
-        let (lane, offer, ticket) = self.promise(admitted)?;
-        self.try_enter(lane, offer)?;
+        let mut offer = self.offer(task.into());
+        let ticket = self.admit_promised(&mut offer)?;
+        self.try_enter(&mut offer)?;
         Ok(ticket)
     }
 
@@ -146,9 +128,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let admitted = self.admit(task.into())?;
-        let (lane, offer, ticket) = self.promise(admitted)?;
-        self.enter(lane, offer).await?;
+        let mut offer = self.offer(task.into());
+        let ticket = self.admit_promised(&mut offer)?;
+        self.enter(&mut offer).await?;
         Ok(ticket)
     }
 
@@ -164,9 +146,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let admitted = self.admit(task.into())?;
-        let (lane, offer, ticket) = self.promise(admitted)?;
-        self.enter_blocking(lane, offer, None)?;
+        let mut offer = self.offer(task.into());
+        let ticket = self.admit_promised(&mut offer)?;
+        self.enter_blocking(&mut offer, None)?;
         Ok(ticket)
     }
 
@@ -176,8 +158,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// The task was refused; the request is inside the error.
     #[inline(always)]
     pub fn try_spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (lane, offer) = self.admit(task.into())?.with(Promise::default());
-        self.try_enter(lane, offer).map(drop)
+        let mut offer = self.offer(task.into());
+        self.admit(&mut offer)?;
+        self.try_enter(&mut offer).map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -185,8 +168,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// # Errors
     /// The task was refused; the request is inside the error.
     pub async fn spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (lane, offer) = self.admit(task.into())?.with(Promise::default());
-        self.enter(lane, offer).await.map(drop)
+        let mut offer = self.offer(task.into());
+        self.admit(&mut offer)?;
+        self.enter(&mut offer).await.map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -198,8 +182,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// While the lane is full.
     #[inline]
     pub fn spawn_blocking(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let (lane, offer) = self.admit(task.into())?.with(Promise::default());
-        self.enter_blocking(lane, offer, None).map(drop)
+        let mut offer = self.offer(task.into());
+        self.admit(&mut offer)?;
+        self.enter_blocking(&mut offer, None).map(drop)
     }
 
     fn submit_and_wait(
@@ -212,13 +197,13 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
-        let admitted = self.admit(task)?;
+        let mut offer = self.offer(task);
+        self.admit(&mut offer)?;
         if self.is_nested() {
-            self.engine.front.refuse(admitted.lane);
-            return Err(SubmitError::Nested(admitted.request));
+            return Err(self.refuse_nested(&mut offer));
         }
-        let (lane, offer, ticket) = self.promise(admitted)?;
-        let woke = self.enter_blocking(lane, offer, deadline)?;
+        let ticket = self.promise(&mut offer)?;
+        let woke = self.enter_blocking(&mut offer, deadline)?;
         Ok((ticket, woke))
     }
 
@@ -233,111 +218,111 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         nesting::is_inside(Arc::as_ptr(&self.engine).addr())
     }
 
-    /// Finds the task's lane and looks at its deadline.
+    /// The task with its lane, which there may not be.
     #[inline(always)]
-    pub(super) fn admit(&self, task: ProcessingTask<Q>) -> Result<Admitted<Q>, SubmitError<Q>> {
-        let ProcessingTask {
-            request,
-            mut context,
-            address,
-        } = task;
-        let lane = match address {
+    pub(super) fn offer(&self, task: ProcessingTask<Q>) -> Offer<Q, R, E> {
+        let lane = match task.address {
             Address::Priority(priority) => self.engine.lane_of(priority),
-            Address::Lane(lane) if lane < self.engine.lanes.len() => lane,
-            Address::Lane(lane) => {
-                let lanes = self.engine.lanes.len();
-                return Err(SubmitError::NoSuchLane {
-                    lane,
-                    lanes,
-                    request,
-                });
-            }
+            Address::Lane(lane) => lane,
         };
-        if context.has_deadline() || self.engine.config.default_timeout.is_some() {
-            match self.dated(context) {
-                Some(dated) => context = dated,
-                None => {
-                    self.engine.front.refuse(lane);
-                    return Err(SubmitError::Expired(request));
-                }
-            }
-        }
-        Ok(Admitted {
-            lane,
-            request,
-            context,
-        })
+        Offer::new(lane, task.request, task.context)
     }
 
-    /// The context with its deadline, the default one if it has none; `None` when that has passed.
+    /// Looks whether the task's lane exists and its deadline is ahead.
+    #[inline(always)]
+    pub(super) fn admit(&self, offer: &mut Offer<Q, R, E>) -> Result<(), SubmitError<Q>> {
+        let lanes = self.engine.lanes.len();
+        if offer.lane >= lanes {
+            return Err(SubmitError::NoSuchLane {
+                lane: offer.lane,
+                lanes,
+                request: offer.take_back(),
+            });
+        }
+        if (offer.context.has_deadline() || self.engine.config.default_timeout.is_some())
+            && !self.date(&mut offer.context)
+        {
+            self.engine.front.refuse(offer.lane);
+            return Err(SubmitError::Expired(offer.take_back()));
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn admit_promised(&self, offer: &mut Offer<Q, R, E>) -> Result<Ticket<R, E>, SubmitError<Q>> {
+        self.admit(offer)?;
+        self.promise(offer)
+    }
+
+    /// Sets the default deadline if there is none. Returns whether the deadline is still ahead.
     #[cold]
-    fn dated(&self, context: TaskContext) -> Option<TaskContext> {
+    fn date(&self, context: &mut TaskContext) -> bool {
         if context.has_deadline() {
-            let late = context.expired(|| self.engine.clock.now_ns());
-            return (!late).then_some(context);
+            return !context.expired(|| self.engine.clock.now_ns());
         }
         let timeout = self.engine.config.default_timeout.unwrap_or(Duration::MAX);
-        let deadline = self.engine.clock.now().checked_add(timeout);
-        Some(deadline.map_or(context, |deadline| context.with_deadline(deadline)))
+        if let Some(deadline) = self.engine.clock.now().checked_add(timeout) {
+            *context = context.with_deadline(deadline);
+        }
+        true
     }
 
     /// Promises the outcome of a task to the holder of the ticket.
     #[inline(always)]
     pub(super) fn promise(
         &self,
-        admitted: Admitted<Q>,
-    ) -> Result<Promised<Q, R, E>, SubmitError<Q>> {
+        offer: &mut Offer<Q, R, E>,
+    ) -> Result<Ticket<R, E>, SubmitError<Q>> {
         match Promise::pair(&self.engine.slab) {
             Some((promise, half)) => {
-                let (lane, offer) = admitted.with(promise);
-                Ok((lane, offer, Ticket::new(half)))
+                offer.promise(promise);
+                Ok(Ticket::new(half))
             }
-            None => {
-                self.engine.front.refuse(admitted.lane);
-                Err(SubmitError::Full(admitted.request))
-            }
+            None => Err(self.refuse(Refusal::Full, offer)),
         }
     }
 
     #[inline(always)]
-    fn try_enter(&self, lane: usize, mut offer: Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, &mut offer) {
+    fn try_enter(&self, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        match self.engine.submit(offer) {
             Ok(woke) => Ok(woke),
-            Err(refusal) => Err(self.refuse(lane, refusal, offer)),
+            Err(refusal) => Err(self.refuse(refusal, offer)),
         }
     }
 
     /// Counts a refusal and hands the request back.
     #[cold]
-    pub(super) fn refuse(
-        &self,
-        lane: usize,
-        refusal: Refusal,
-        offer: Offer<Q, R, E>,
-    ) -> SubmitError<Q> {
-        self.engine.front.refuse(lane);
+    pub(super) fn refuse(&self, refusal: Refusal, offer: &mut Offer<Q, R, E>) -> SubmitError<Q> {
+        self.engine.front.refuse(offer.lane);
         match refusal {
-            Refusal::Full => SubmitError::Full(offer.into_request()),
-            Refusal::Closed => SubmitError::Closed(offer.into_request()),
+            Refusal::Full => SubmitError::Full(offer.take_back()),
+            Refusal::Closed => SubmitError::Closed(offer.take_back()),
         }
+    }
+
+    /// Counts a refusal of work that would wait for its own pool, and hands the request back.
+    #[cold]
+    pub(super) fn refuse_nested(&self, offer: &mut Offer<Q, R, E>) -> SubmitError<Q> {
+        self.engine.front.refuse(offer.lane);
+        SubmitError::Nested(offer.take_back())
     }
 
     pub(super) fn may_wait(&self, lane: usize) -> bool {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(&self, lane: usize, mut offer: Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
-        let mut refusal = match self.engine.submit(lane, &mut offer) {
+    async fn enter(&self, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+        let mut refusal = match self.engine.submit(offer) {
             Ok(woke) => return Ok(woke),
             Err(refusal) => refusal,
         };
-        let mut turn = self.engine.turn(lane);
+        let mut turn = self.engine.turn(offer.lane);
         loop {
-            if refusal == Refusal::Closed || !self.may_wait(lane) {
-                return Err(self.refuse(lane, refusal, offer));
+            if refusal == Refusal::Closed || !self.may_wait(offer.lane) {
+                return Err(self.refuse(refusal, offer));
             }
             poll_fn(|context| turn.poll(context)).await;
-            refusal = match self.engine.submit(lane, &mut offer) {
+            refusal = match self.engine.submit(offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);
@@ -350,13 +335,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     #[inline(always)]
     fn enter_blocking(
         &self,
-        lane: usize,
-        mut offer: Offer<Q, R, E>,
+        offer: &mut Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
-        match self.engine.submit(lane, &mut offer) {
+        match self.engine.submit(offer) {
             Ok(woke) => Ok(woke),
-            Err(refusal) => self.wait_to_enter(lane, refusal, offer, deadline),
+            Err(refusal) => self.wait_to_enter(refusal, offer, deadline),
         }
     }
 
@@ -364,32 +348,30 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     #[cold]
     fn wait_to_enter(
         &self,
-        lane: usize,
         mut refusal: Refusal,
-        mut offer: Offer<Q, R, E>,
+        offer: &mut Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<bool, SubmitError<Q>> {
-        let mut turn = self.engine.turn(lane);
+        let mut turn = self.engine.turn(offer.lane);
         let mut tries = 0;
         loop {
-            if refusal == Refusal::Closed || !self.may_wait(lane) {
-                return Err(self.refuse(lane, refusal, offer));
+            if refusal == Refusal::Closed || !self.may_wait(offer.lane) {
+                return Err(self.refuse(refusal, offer));
             }
             if self.is_nested() {
-                self.engine.front.refuse(lane);
-                return Err(SubmitError::Nested(offer.into_request()));
+                return Err(self.refuse_nested(offer));
             }
             match tries {
                 0 => hint::pause(PAUSES),
                 1..=YIELDS => thread::yield_now(),
                 _ => {
                     if caller::wait(deadline, |context| turn.poll(context)).is_none() {
-                        return Err(self.refuse(lane, refusal, offer));
+                        return Err(self.refuse(refusal, offer));
                     }
                 }
             }
             tries += 1;
-            refusal = match self.engine.submit(lane, &mut offer) {
+            refusal = match self.engine.submit(offer) {
                 Ok(woke) => {
                     turn.got_in();
                     return Ok(woke);

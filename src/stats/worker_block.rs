@@ -13,7 +13,6 @@ pub(crate) struct WorkerBlock {
     /// As many as a pool can have, so that the way to a counter is short; those that there are not
     /// cost a few words.
     lanes: [LaneBlock; MOST_LANES],
-    /// Tasks in the worker's hands: claimed and without an outcome yet, by lane.
     current: Current,
     /// Submission to start of tasks that were submitted while this worker was idle.
     pub(crate) dispatch: Histogram,
@@ -29,16 +28,20 @@ pub(crate) struct WorkerBlock {
 
 #[derive(Debug)]
 struct LaneBlock {
-    held: AtomicU64,
+    /// Tasks that the worker has ever taken.
+    claimed: AtomicU64,
     outcomes: [AtomicU64; Outcome::ALL.len()],
     wait: Histogram,
     run: Histogram,
 }
 
+/// Set beside the lane of a task whose context says something.
+const NUMBERED: u64 = 1 << 63;
+
 /// What the worker runs now, for reports. The parts may be of two successive tasks for a moment.
 #[derive(Debug)]
 struct Current {
-    /// The lane's number plus 1; 0 while nothing runs.
+    /// The lane's number plus 1, and [`NUMBERED`]; 0 while nothing runs.
     lane: AtomicU64,
     connection_id: AtomicU64,
     message_id: AtomicU64,
@@ -47,7 +50,7 @@ struct Current {
 impl WorkerBlock {
     pub(crate) fn new() -> Self {
         let lane = |_| LaneBlock {
-            held: AtomicU64::new(0),
+            claimed: AtomicU64::new(0),
             outcomes: Default::default(),
             wait: Histogram::new(),
             run: Histogram::new(),
@@ -68,26 +71,28 @@ impl WorkerBlock {
         }
     }
 
+    /// A lane by its number, which is below [`MOST_LANES`]: masked instead of checked.
+    #[inline(always)]
+    fn lane(&self, lane: usize) -> &LaneBlock {
+        &self.lanes[lane % MOST_LANES]
+    }
+
     /// The worker claimed tasks.
     #[inline]
     pub(crate) fn claim(&self, lane: usize, tasks: usize) {
-        bump(&self.lanes[lane].held, tasks as u64);
+        bump(&self.lane(lane).claimed, tasks as u64);
     }
 
     /// A task that the worker held has its outcome.
     #[inline]
     pub(crate) fn settle(&self, lane: usize, outcome: Outcome) {
-        let lane = &self.lanes[lane];
-        bump(&lane.outcomes[outcome.index()], 1);
-        // Relaxed: see `bump`.
-        lane.held
-            .store(lane.held.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        bump(&self.lane(lane).outcomes[outcome.index()], 1);
     }
 
     /// The caller of a task that was counted so had been told otherwise.
     #[cold]
     pub(crate) fn recount(&self, lane: usize, counted: Outcome, told: Outcome) {
-        let outcomes = &self.lanes[lane].outcomes;
+        let outcomes = &self.lane(lane).outcomes;
         let counter = &outcomes[counted.index()];
         // Relaxed: see `bump`.
         counter.store(counter.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
@@ -97,13 +102,20 @@ impl WorkerBlock {
     /// The worker starts a task.
     #[inline]
     pub(crate) fn start_task(&self, lane: usize, context: &TaskContext) {
+        let mut current = lane as u64 + 1;
         // All three: a report tolerates parts of two tasks.
-        let (connection_id, message_id) = context.numbers();
-        self.current
-            .connection_id
-            .store(connection_id, Ordering::Relaxed);
-        self.current.message_id.store(message_id, Ordering::Relaxed);
-        self.current.lane.store(lane as u64 + 1, Ordering::Relaxed);
+        if !context.is_empty() {
+            let (connection_id, message_id) = context.numbers();
+            let Current {
+                connection_id: connection,
+                message_id: message,
+                ..
+            } = &self.current;
+            connection.store(connection_id, Ordering::Relaxed);
+            message.store(message_id, Ordering::Relaxed);
+            current |= NUMBERED;
+        }
+        self.current.lane.store(current, Ordering::Relaxed);
     }
 
     /// The worker ended a task.
@@ -114,25 +126,28 @@ impl WorkerBlock {
 
     /// The lane and the context's numbers of the task that runs now.
     pub(crate) fn running(&self) -> Option<(usize, TaskContext)> {
-        let lane = self.current.lane.load(Ordering::Relaxed).checked_sub(1)?;
+        let current = self.current.lane.load(Ordering::Relaxed);
+        let lane = (current & !NUMBERED).checked_sub(1)?;
         let mut context = TaskContext::new();
-        let connection = self.current.connection_id.load(Ordering::Relaxed);
-        let message = self.current.message_id.load(Ordering::Relaxed);
-        if connection != 0 {
-            context = context.with_connection_id(connection);
-        }
-        if message != 0 {
-            context = context.with_message_id(message);
+        if current & NUMBERED != 0 {
+            let connection = self.current.connection_id.load(Ordering::Relaxed);
+            let message = self.current.message_id.load(Ordering::Relaxed);
+            if connection != 0 {
+                context = context.with_connection_id(connection);
+            }
+            if message != 0 {
+                context = context.with_message_id(message);
+            }
         }
         Some((lane as usize, context))
     }
 
     pub(crate) fn record_wait(&self, lane: usize, ns: u64) {
-        self.lanes[lane].wait.record(ns);
+        self.lane(lane).wait.record(ns);
     }
 
     pub(crate) fn record_run(&self, lane: usize, ns: u64) {
-        self.lanes[lane].run.record(ns);
+        self.lane(lane).run.record(ns);
     }
 
     pub(crate) fn record_idle(&self, ns: u64) {
@@ -155,20 +170,28 @@ impl WorkerBlock {
         self.stopped_ns.store(now_ns, Ordering::Relaxed);
     }
 
+    /// Tasks in the worker's hands: claimed and without an outcome yet.
     pub(crate) fn held(&self, lane: usize) -> u64 {
-        self.lanes[lane].held.load(Ordering::Relaxed)
+        let outcomes = &self.lane(lane).outcomes;
+        let settled: u64 = outcomes
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum();
+        // Claims are counted first and read last, so the difference is never below what is held.
+        let claimed = self.lane(lane).claimed.load(Ordering::Relaxed);
+        claimed.saturating_sub(settled)
     }
 
     pub(crate) fn outcome(&self, lane: usize, outcome: Outcome) -> u64 {
-        self.lanes[lane].outcomes[outcome.index()].load(Ordering::Relaxed)
+        self.lane(lane).outcomes[outcome.index()].load(Ordering::Relaxed)
     }
 
     pub(crate) fn wait(&self, lane: usize) -> &Histogram {
-        &self.lanes[lane].wait
+        &self.lane(lane).wait
     }
 
     pub(crate) fn run(&self, lane: usize) -> &Histogram {
-        &self.lanes[lane].run
+        &self.lane(lane).run
     }
 
     pub(crate) fn panics(&self) -> u64 {

@@ -27,10 +27,10 @@ pub struct TaskContext {
     message_id: u64,
     batch_id: u64,
     key: u64,
-    /// Nanoseconds since the process's epoch; 0 for none.
+    /// Nanoseconds since the process's epoch.
     deadline_ns: u64,
     tenant: u32,
-    /// Which of the numbers above are given; five `Option`s would double the size.
+    /// Which of the above are given; an `Option` for each would double the size.
     given: u8,
 }
 
@@ -39,6 +39,7 @@ const MESSAGE: u8 = 2;
 const BATCH: u8 = 4;
 const KEY: u8 = 8;
 const TENANT: u8 = 16;
+const DEADLINE: u8 = 32;
 
 macro_rules! optional_number {
     ($field:ident, $setter:ident, $bit:ident, $type:ty, $what:literal) => {
@@ -108,6 +109,7 @@ impl TaskContext {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
         self.deadline_ns = clock::to_ns(deadline);
+        self.given |= DEADLINE;
         self
     }
 
@@ -129,7 +131,13 @@ impl TaskContext {
     /// Whether there is a deadline.
     #[inline(always)]
     pub(crate) fn has_deadline(&self) -> bool {
-        self.deadline_ns != 0
+        self.given & DEADLINE != 0
+    }
+
+    /// Whether it says nothing.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given == 0
     }
 
     /// The connection's and the message's number, 0 where not given.

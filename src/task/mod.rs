@@ -46,18 +46,33 @@ impl<R, E> Default for Papers<R, E> {
 
 /// A task that no lane has taken yet. It stays with its submitter until one does.
 pub(crate) struct Offer<Q, R, E> {
-    context: TaskContext,
-    /// The request and the promise; gone once a lane has taken them.
+    pub(crate) lane: usize,
+    pub(crate) context: TaskContext,
+    /// The request and the promise; gone once the lane has taken them.
     parts: Option<(Q, Promise<Answer<R, E>>)>,
 }
 
 impl<Q, R, E> Offer<Q, R, E> {
+    /// An offer to this lane. Nobody waits for the outcome until it is promised.
     #[inline(always)]
-    pub(crate) fn new(request: Q, context: TaskContext, promise: Promise<Answer<R, E>>) -> Self {
+    pub(crate) fn new(lane: usize, request: Q, context: TaskContext) -> Self {
         Self {
+            lane,
             context,
-            parts: Some((request, promise)),
+            parts: Some((request, Promise::default())),
         }
+    }
+
+    /// Promises the outcome to the other half's holder.
+    ///
+    /// # Panics
+    /// When a lane has taken the task.
+    #[inline(always)]
+    pub(crate) fn promise(&mut self, promise: Promise<Answer<R, E>>) {
+        let parts = self.parts.as_mut();
+        parts
+            .expect("an outcome is promised before a lane takes the task")
+            .1 = promise;
     }
 
     /// The task, stamped so.
@@ -77,13 +92,12 @@ impl<Q, R, E> Offer<Q, R, E> {
         }
     }
 
-    /// The request of a task that no lane has taken.
+    /// Takes the request back; whoever it was promised to is told that it was lost.
     ///
     /// # Panics
-    /// When one has.
-    pub(crate) fn into_request(self) -> Q {
-        self.parts
-            .expect("a refused task stays with its submitter")
-            .0
+    /// When a lane has taken the task.
+    pub(crate) fn take_back(&mut self) -> Q {
+        let parts = self.parts.take();
+        parts.expect("a refused task stays with its submitter").0
     }
 }

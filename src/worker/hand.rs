@@ -8,7 +8,7 @@
     reason = "a task leaves its place in two parts, and no place is moved twice"
 )]
 
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ptr;
 
 use crate::lane::LaneSet;
@@ -21,8 +21,8 @@ pub(crate) const LONGEST_RUN: usize = 16;
 /// Tasks of one lane, oldest first, and in front of them at times one of a higher lane that has
 /// overtaken them.
 ///
-/// The places `next..end` hold whole tasks; the place `next - 1` holds papers while `open` is set;
-/// the others hold nothing.
+/// The places `next..end` hold whole tasks; the one that `open` names holds papers, and is the one
+/// before `next`; the others hold nothing.
 pub(super) struct Hand<Q, R, E> {
     places: [MaybeUninit<Task<Q, R, E>>; LONGEST_RUN],
     lane: usize,
@@ -30,7 +30,16 @@ pub(super) struct Hand<Q, R, E> {
     front: usize,
     next: usize,
     end: usize,
-    open: bool,
+    open: Open,
+}
+
+/// The place whose papers are open: how many bytes into the hand it begins. An index would have to be
+/// multiplied once more when the papers are closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Open(usize);
+
+impl Open {
+    const NONE: Self = Self(usize::MAX);
 }
 
 impl<Q, R, E> Hand<Q, R, E> {
@@ -42,7 +51,7 @@ impl<Q, R, E> Hand<Q, R, E> {
             front: 0,
             next: 0,
             end: 0,
-            open: false,
+            open: Open::NONE,
         }
     }
 
@@ -78,7 +87,7 @@ impl<Q, R, E> Hand<Q, R, E> {
         sharers: usize,
     ) -> usize {
         assert!(
-            self.is_empty() && !self.open,
+            self.is_empty() && self.open == Open::NONE,
             "a hand is played before the next is dealt"
         );
         self.lane = lane;
@@ -95,7 +104,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     /// When none has been played.
     pub(super) fn overtake(&mut self, lanes: &LaneSet<Task<Q, R, E>>, lane: usize) -> bool {
         assert!(
-            self.next > 0 && !self.open,
+            self.next > 0 && self.open == Open::NONE,
             "a task overtakes between two others"
         );
         let front = self.next - 1;
@@ -107,10 +116,13 @@ impl<Q, R, E> Hand<Q, R, E> {
         taken
     }
 
-    /// A place by its number, which is below [`LONGEST_RUN`]: masked instead of checked.
+    /// The task whose place begins so many bytes into the hand.
     #[inline(always)]
-    fn place(&self, number: usize) -> *const Task<Q, R, E> {
-        self.places[number % LONGEST_RUN].as_ptr()
+    fn at(&self, place: Open) -> *const Task<Q, R, E> {
+        self.places
+            .as_ptr()
+            .cast::<Task<Q, R, E>>()
+            .wrapping_byte_add(place.0)
     }
 
     /// Takes the request of the first task and opens its papers. Those of the last are closed.
@@ -119,38 +131,36 @@ impl<Q, R, E> Hand<Q, R, E> {
     /// When the hand is empty.
     #[inline(always)]
     pub(super) fn draw(&mut self) -> Q {
-        debug_assert!(!self.open, "one task is played at a time");
+        debug_assert!(self.open == Open::NONE, "one task is played at a time");
         assert!(
             self.next < self.end,
             "only a hand that holds something is drawn from"
         );
-        let task = self.place(self.next);
+        self.open = Open(self.next * size_of::<Task<Q, R, E>>());
         self.next += 1;
-        self.open = true;
         // SAFETY: the place was among `next..end`, so it held a whole task; from here on it counts as
         // holding papers alone.
-        unsafe { ptr::read(&raw const (*task).request) }
+        unsafe { ptr::read(&raw const (*self.at(self.open)).request) }
     }
 
     /// The open papers.
     #[inline(always)]
     pub(super) fn papers(&self) -> Option<&Papers<R, E>> {
-        // SAFETY: while `open` is set the place before `next` holds papers.
-        self.open
-            .then(|| unsafe { &(*self.place(self.next - 1)).papers })
+        // SAFETY: an open place holds papers.
+        (self.open != Open::NONE).then(|| unsafe { &(*self.at(self.open)).papers })
     }
 
     /// Closes the open papers and takes their promise.
     #[inline(always)]
     pub(super) fn close(&mut self) -> Option<Promise<Answer<R, E>>> {
-        if !std::mem::take(&mut self.open) {
+        let open = mem::replace(&mut self.open, Open::NONE);
+        if open == Open::NONE {
             return None;
         }
         self.front = self.lane;
-        let task = self.place(self.next - 1);
-        // SAFETY: `open` was set, so the place held papers, of which nothing but the promise needs to be
-        // dropped; from here on it counts as empty.
-        Some(unsafe { ptr::read(&raw const (*task).papers.promise) })
+        // SAFETY: the place held papers, of which nothing but the promise needs to be dropped; from here
+        // on it counts as empty.
+        Some(unsafe { ptr::read(&raw const (*self.at(open)).papers.promise) })
     }
 }
 

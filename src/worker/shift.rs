@@ -87,11 +87,12 @@ impl<Q, R, E> Shift<Q, R, E> {
             self.settle_unstarted(request, Outcome::Cancelled);
             return None;
         }
-        if papers.context.expired(|| self.engine.clock.now_ns()) {
+        let context = &papers.context;
+        if !context.is_empty() && context.expired(|| self.engine.clock.now_ns()) {
             self.settle_unstarted(request, Outcome::Expired);
             return None;
         }
-        self.block.start_task(lane, &papers.context);
+        self.block.start_task(lane, context);
         let stamp_ns = papers.stamp_ns;
         if stamp_ns | self.idle_since_ns != 0 {
             self.start_ns = self.clock_in(lane, stamp_ns);
