@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 
 use loom::thread;
 
-use super::{DEADLOCK, Flaw, check, join_all, must_fail, push};
+use super::{DEADLOCK, Flaw, check, join_all, must_fail, pop, push};
 use crate::admission::Turn;
 use crate::idle::caller;
 use crate::lane::LaneSet;
@@ -60,7 +60,7 @@ fn one_submitter() {
     check(|| {
         let lanes = full_lane();
         let submitter = spawn_submitter(&lanes, 3);
-        assert_eq!(lanes.pop(0), Some(1));
+        assert_eq!(pop(&lanes, 0), Some(1));
         assert_eq!(join_all([submitter]), [true]);
     });
 }
@@ -81,7 +81,7 @@ fn two_submitters() {
     check(|| {
         let lanes = full_lane();
         let submitters = [3, 4].map(|task| spawn_submitter(&lanes, task));
-        assert_eq!([lanes.pop(0), lanes.pop(0)], [Some(1), Some(2)]);
+        assert_eq!([pop(&lanes, 0), pop(&lanes, 0)], [Some(1), Some(2)]);
         assert_eq!(join_all(submitters), [true, true]);
         assert!(!lanes.lane(0).ring.has_room(1));
     });
@@ -106,7 +106,8 @@ fn two_submitters_and_one_claim() {
         let submitters = [3, 4].map(|task| spawn_submitter(&lanes, task));
         // The steps of `LaneSet::pop_share`.
         let lane = lanes.lane(0);
-        assert_eq!([lane.ring.pop(), lane.ring.pop()], [Some(1), Some(2)]);
+        let taken = [lane.ring.pop(), lane.ring.pop()].map(|item| item.map(|(task, _)| task));
+        assert_eq!(taken, [Some(1), Some(2)]);
         lane.gate.freed(&lane.ring);
         assert_eq!(join_all(submitters), [true, true]);
     });
@@ -140,7 +141,7 @@ fn a_dropped_submitter() {
             })
         };
         let submitter = spawn_submitter(&lanes, 3);
-        assert_eq!(lanes.pop(0), Some(1));
+        assert_eq!(pop(&lanes, 0), Some(1));
         assert_eq!(join_all([dropped, submitter]), [true, true]);
     });
 }

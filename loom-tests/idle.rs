@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use loom::thread;
 
-use super::{DEADLOCK, Flaw, check, join_all, must_fail, push};
+use super::{DEADLOCK, Flaw, check, join_all, must_fail, pop, push};
 use crate::idle::parker::Parker;
 use crate::idle::roster::Announced;
 use crate::idle::{Roster, Search, Sleeper};
@@ -41,7 +41,7 @@ impl Crew {
     /// A pull: nothing, where the hint says so.
     fn pull(&self) -> Option<u32> {
         (self.lanes.occupied() != 0)
-            .then(|| self.lanes.pop(0))
+            .then(|| pop(&self.lanes, 0))
             .flatten()
     }
 

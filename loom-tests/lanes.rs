@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use loom::thread;
 
-use super::{Flaw, check, join_all, must_fail, push};
+use super::{Flaw, check, join_all, must_fail, pop, push};
 use crate::lane::LaneSet;
 use crate::sync::Mutation;
 
@@ -19,7 +19,7 @@ fn clearing_against_marking() {
     check(|| {
         let lanes = Arc::new(LaneSet::new([2]));
         assert!(push(&lanes, 0, 0), "there is room");
-        assert_eq!(lanes.pop(0), Some(0));
+        assert_eq!(pop(&lanes, 0), Some(0));
         let [submitter, worker] = [(); 2].map(|()| Arc::clone(&lanes));
         let submitter = thread::spawn(move || assert!(push(&submitter, 0, 1), "there is room"));
         let worker = thread::spawn(move || worker.refresh_hint());

@@ -6,17 +6,19 @@
 //! causality violations.
 //!
 //! 1. [`ring`]: the bounded queue, single and in runs, full, closed.
-//! 2. [`lanes`]: the word that says which lanes may hold something.
-//! 3. [`idle`]: workers that fall asleep while tasks come in; the baton; async workers.
-//! 4. [`gate`]: submitters that wait while a lane is full.
-//! 5. [`reply`]: the answer, its caller who waits or leaves, and the shutdown.
-//! 6. [`pool`]: the end of a pool, with the real engine and the real worker loop.
+//! 2. [`annex`]: what lies beside its slots.
+//! 3. [`lanes`]: the word that says which lanes may hold something.
+//! 4. [`idle`]: workers that fall asleep while tasks come in; the baton; async workers.
+//! 5. [`gate`]: submitters that wait while a lane is full.
+//! 6. [`reply`]: the answer, its caller who waits or leaves, and the shutdown.
+//! 7. [`pool`]: the end of a pool, with the real engine and the real worker loop.
 //!
 //! Each model says which [`Flaw`] must break it, and a negative run beside it shows that the flaw does:
 //! it runs the very same test again in a process of its own, where [`check`] builds the flaw in.
 //! What a run does not show is a model too small for the fault; so the flaws are the faults that the
 //! protocols were written against.
 
+mod annex;
 mod gate;
 mod idle;
 mod lanes;
@@ -29,7 +31,7 @@ use std::panic;
 use std::process::{Command, exit};
 use std::sync::Once;
 
-use crate::lane::LaneSet;
+use crate::lane::{Claim, LaneSet};
 use crate::sync::{self, Mutation};
 
 /// Names the flaw to a process that runs a model for it.
@@ -164,7 +166,12 @@ fn must_fail(test: &str, flaw: Flaw, word: &str) {
 
 /// Hands a value to a lane. Returns whether it took it.
 fn push(lanes: &LaneSet<u32>, lane: usize, value: u32) -> bool {
-    lanes.push_with(lane, |_| value).is_ok()
+    lanes.push_with(lane, |_: Claim<'_, ()>| value).is_ok()
+}
+
+/// Takes the oldest value of a lane.
+fn pop(lanes: &LaneSet<u32>, lane: usize) -> Option<u32> {
+    lanes.pop(lane).map(|(value, _)| value)
 }
 
 /// Waits for threads of a model.

@@ -25,13 +25,13 @@ use crate::stats::{
 };
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::thread;
-use crate::task::{Answer, Offer, Outcome, Papers, Task, TaskPriority};
+use crate::task::{Answer, Offer, Outcome, Papers, Task, TaskContext, TaskPriority};
 
 /// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub(crate) struct Engine<Q, R, E> {
-    pub(crate) lanes: LaneSet<Task<Q, R, E>>,
+    pub(crate) lanes: LaneSet<Task<Q, R, E>, Papers>,
     pub(crate) roster: Roster,
     pub(crate) slab: Slab<Answer<R, E>>,
     pub(crate) blocks: Box<[Arc<WorkerBlock>]>,
@@ -64,7 +64,7 @@ impl<Q, R, E> fmt::Debug for Engine<Q, R, E> {
 pub(crate) struct TakenBack<Q> {
     pub(crate) lane: usize,
     pub(crate) request: Q,
-    pub(crate) context: crate::TaskContext,
+    pub(crate) context: TaskContext,
 }
 
 impl<Q, R, E> Engine<Q, R, E> {
@@ -107,8 +107,10 @@ impl<Q, R, E> Engine<Q, R, E> {
     #[inline(always)]
     pub(crate) fn submit(&self, offer: &mut Offer<Q, R, E>) -> Result<bool, Refusal> {
         let lane = offer.lane;
-        self.lanes
-            .push_with(lane, |position| offer.take(self.stamp_ns(position)))?;
+        self.lanes.push_with(lane, |claim| {
+            let stamp_ns = self.stamp_ns(claim.position());
+            offer.take(claim, stamp_ns)
+        })?;
         let woke = self.roster.notify();
         if let Some(watch) = &self.watch {
             watch.tell(|monitor| monitor.on_enqueued(lane));
@@ -124,11 +126,12 @@ impl<Q, R, E> Engine<Q, R, E> {
         let mut pushed = usize::MAX;
         while pushed > 0 && !offers.is_empty() {
             let count = offers.len();
-            pushed = self.lanes.push_n(lane, count, |position| {
+            pushed = self.lanes.push_n(lane, count, |claim| {
                 let mut offer = offers
                     .pop()
                     .expect("no more positions are claimed than offers");
-                offer.take(self.stamp_ns(position))
+                let stamp_ns = self.stamp_ns(claim.position());
+                offer.take(claim, stamp_ns)
             });
             if pushed > 0 {
                 self.roster.notify();
@@ -153,7 +156,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// A place at the gate of a lane.
-    pub(crate) fn turn(&self, lane: usize) -> Turn<'_, Task<Q, R, E>> {
+    pub(crate) fn turn(&self, lane: usize) -> Turn<'_, Task<Q, R, E>, Papers> {
         let lane = self.lanes.lane(lane);
         Turn::new(&lane.gate, &lane.ring)
     }
@@ -175,20 +178,11 @@ impl<Q, R, E> Engine<Q, R, E> {
             // A position that is claimed and not yet published belongs to a submitter that is about
             // to publish it.
             while self.lanes.lane(lane).ring.has_claims() {
-                let task = self.lanes.pop(lane);
-                if task.is_none() {
+                let Some((Task { request, promise }, papers)) = self.lanes.pop(lane) else {
                     thread::yield_now();
-                }
-                let Some(Task {
-                    request,
-                    papers:
-                        Papers {
-                            context, promise, ..
-                        },
-                }) = task
-                else {
                     continue;
                 };
+                let context = papers.map_or(TaskContext::new(), |papers| papers.context);
                 let wanted = promise.is_wanted();
                 let outcome = if wanted {
                     Outcome::Abandoned

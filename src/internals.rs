@@ -6,8 +6,8 @@
 
 use std::mem::MaybeUninit;
 
-use crate::lane::{self, Refusal};
-use crate::task::Task;
+use crate::lane::{self, Claim, Refusal};
+use crate::task::{Papers, Task};
 use crate::worker::LONGEST_RUN;
 
 /// The ring of a lane.
@@ -51,8 +51,9 @@ impl<T> Ring<T> {
     #[inline(always)]
     pub fn push(&self, value: T) -> Result<u64, Refused<T>> {
         let mut offer = Some(value);
-        let make = |_| offer.take().expect("it is asked for once");
-        self.0.push_with(make).map_err(|refusal| {
+        let make = |_: Claim<'_, ()>| offer.take().expect("it is asked for once");
+        let pushed = self.0.push_with(make);
+        pushed.map_err(|refusal| {
             let value = offer.take().expect("a refusal takes nothing");
             match refusal {
                 Refusal::Full => Refused::Full(value),
@@ -64,7 +65,7 @@ impl<T> Ring<T> {
     /// Takes the oldest value.
     #[inline(always)]
     pub fn pop(&self) -> Option<T> {
-        self.0.pop()
+        self.0.pop().map(|(value, _)| value)
     }
 
     /// Appends up to `count` values in one claim; `next` must not panic.
@@ -73,11 +74,13 @@ impl<T> Ring<T> {
         self.0.push_n(count, |_| next())
     }
 
-    /// Moves as many values as fit, in one claim, to the front of `into`, as a worker does; returns how
+    /// Moves as many values as fit, at most 16, in one claim, to the front of `into`, as a worker does; returns how
     /// many of them are initialised.
     #[inline(always)]
     pub fn pop_into(&self, into: &mut [MaybeUninit<T>]) -> usize {
-        self.0.pop_share(into, 1)
+        let beside = &mut [const { MaybeUninit::uninit() }; LONGEST_RUN];
+        let most = into.len().min(LONGEST_RUN);
+        self.0.pop_share(&mut into[..most], &mut beside[..most], 1)
     }
 
     /// Takes up to `most` values, at most 16, in one claim.
@@ -91,7 +94,8 @@ impl<T> Ring<T> {
     pub fn pop_share(&self, most: usize, sharers: usize, mut take: impl FnMut(T)) -> usize {
         let mut places = [const { MaybeUninit::uninit() }; LONGEST_RUN];
         let places = &mut places[..most.min(LONGEST_RUN)];
-        let taken = self.0.pop_share(places, sharers);
+        let beside = &mut [const { MaybeUninit::uninit() }; LONGEST_RUN][..places.len()];
+        let taken = self.0.pop_share(places, beside, sharers);
         for place in &mut places[..taken] {
             // SAFETY: the ring's `pop_share` has filled as many places as it says; each is read once.
             take(unsafe { place.assume_init_read() });
@@ -112,5 +116,5 @@ impl<T> Ring<T> {
 
 /// Bytes that a lane takes for each task it can hold.
 pub const fn slot_bytes<Q, R, E>() -> usize {
-    lane::Ring::<Task<Q, R, E>>::SLOT_BYTES
+    lane::Ring::<Task<Q, R, E>, Papers>::SLOT_BYTES
 }

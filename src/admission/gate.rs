@@ -29,7 +29,7 @@ use std::task::{Context, Poll, Waker};
 
 use crossbeam_utils::CachePadded;
 
-use crate::lane::Ring;
+use crate::lane::{Annex, Ring};
 use crate::panics;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, dekker_fence};
@@ -68,7 +68,7 @@ impl Gate {
 
     /// Lets a submitter in if one waits and there is room enough. For a worker that claimed the head.
     #[inline]
-    pub(crate) fn freed<T>(&self, ring: &Ring<T>) {
+    pub(crate) fn freed<T, X: Annex<T>>(&self, ring: &Ring<T, X>) {
         dekker_fence();
         // ORDERING(gate-dekker): SeqCst, after the claim of the head.
         if self.waiting.load(Ordering::SeqCst) != 0 {
@@ -77,7 +77,7 @@ impl Gate {
     }
 
     #[cold]
-    fn let_in<T>(&self, ring: &Ring<T>, enough: usize) {
+    fn let_in<T, X: Annex<T>>(&self, ring: &Ring<T, X>, enough: usize) {
         if ring.has_room(enough) || ring.is_closed() {
             let first = self.change(|queue| queue.waiters.pop_front());
             if let Some(waiter) = first {
@@ -107,17 +107,17 @@ impl Gate {
 
 /// One submitter's place at a gate. Dropping it gives the place up and passes a notice on.
 #[derive(Debug)]
-pub(crate) struct Turn<'a, T> {
+pub(crate) struct Turn<'a, T, X: Annex<T> = ()> {
     gate: &'a Gate,
-    ring: &'a Ring<T>,
+    ring: &'a Ring<T, X>,
     /// The name under which it is queued, or was until it was woken.
     place: Option<u64>,
     /// Whether it has waited before and so may go to the head of the queue.
     waited: bool,
 }
 
-impl<'a, T> Turn<'a, T> {
-    pub(crate) fn new(gate: &'a Gate, ring: &'a Ring<T>) -> Self {
+impl<'a, T, X: Annex<T>> Turn<'a, T, X> {
+    pub(crate) fn new(gate: &'a Gate, ring: &'a Ring<T, X>) -> Self {
         Self {
             gate,
             ring,
@@ -195,7 +195,7 @@ impl<'a, T> Turn<'a, T> {
     }
 }
 
-impl<T> Drop for Turn<'_, T> {
+impl<T, X: Annex<T>> Drop for Turn<'_, T, X> {
     fn drop(&mut self) {
         self.give_up();
     }

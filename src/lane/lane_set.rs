@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 use crossbeam_utils::CachePadded;
 
 use super::pick::LaneBits;
-use super::{Refusal, Ring};
+use super::{Annex, Claim, Refusal, Ring};
 use crate::admission::Gate;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::dekker_fence;
@@ -27,21 +27,21 @@ pub(crate) const GIVEN_UP: LaneBits = 1 << 31;
 
 /// A ring with the gate at which submitters wait while it is full.
 #[derive(Debug)]
-pub(crate) struct Lane<T> {
-    pub(crate) ring: Ring<T>,
+pub(crate) struct Lane<T, X: Annex<T> = ()> {
+    pub(crate) ring: Ring<T, X>,
     pub(crate) gate: Gate,
 }
 
 /// All lanes of one shard, lowest first.
 #[derive(Debug)]
-pub(crate) struct LaneSet<T> {
-    lanes: Box<[Lane<T>]>,
+pub(crate) struct LaneSet<T, X: Annex<T> = ()> {
+    lanes: Box<[Lane<T, X>]>,
     /// A bit for each lane that may hold something. Submitters set, workers on their way to sleep
     /// clear.
     occupied: CachePadded<AtomicU32>,
 }
 
-impl<T> LaneSet<T> {
+impl<T, X: Annex<T>> LaneSet<T, X> {
     /// Lanes of these capacities, lowest first.
     pub(crate) fn new(capacities: impl IntoIterator<Item = usize>) -> Self {
         let lane = |capacity| {
@@ -60,7 +60,7 @@ impl<T> LaneSet<T> {
     }
 
     #[inline]
-    pub(crate) fn lane(&self, lane: usize) -> &Lane<T> {
+    pub(crate) fn lane(&self, lane: usize) -> &Lane<T, X> {
         &self.lanes[lane]
     }
 
@@ -69,7 +69,7 @@ impl<T> LaneSet<T> {
     pub(crate) fn push_with(
         &self,
         lane: usize,
-        make: impl FnOnce(u64) -> T,
+        make: impl FnOnce(Claim<'_, X>) -> T,
     ) -> Result<(), Refusal> {
         self.lanes[lane].ring.push_with(make)?;
         self.mark(lane);
@@ -77,7 +77,12 @@ impl<T> LaneSet<T> {
     }
 
     /// Appends up to `count` values to a lane in one claim; see [`Ring::push_n`].
-    pub(crate) fn push_n(&self, lane: usize, count: usize, make: impl FnMut(u64) -> T) -> usize {
+    pub(crate) fn push_n(
+        &self,
+        lane: usize,
+        count: usize,
+        make: impl FnMut(Claim<'_, X>) -> T,
+    ) -> usize {
         let pushed = self.lanes[lane].ring.push_n(count, make);
         if pushed > 0 {
             self.mark(lane);
@@ -108,19 +113,20 @@ impl<T> LaneSet<T> {
         self.occupied.load(Ordering::Relaxed)
     }
 
-    /// Moves as many items of a lane as fit to the front of `into`, or one of `sharers` shares when few
-    /// are ready; lets waiting submitters in. Returns how many.
+    /// Moves as many items of a lane as fit to the front of `into`, their annexes `beside`, or one of
+    /// `sharers` shares when few are ready; lets waiting submitters in. Returns how many.
     #[inline]
     pub(crate) fn pop_share(
         &self,
         lane: usize,
         into: &mut [MaybeUninit<T>],
+        beside: &mut [MaybeUninit<X>],
         sharers: usize,
     ) -> usize {
         let lane = &self.lanes[lane];
-        let taken = match into {
-            [place] => usize::from(lane.ring.pop_to(place)),
-            _ => lane.ring.pop_share(into, sharers),
+        let taken = match (&mut *into, &mut *beside) {
+            ([place], [beside]) => usize::from(lane.ring.pop_to(place, beside)),
+            _ => lane.ring.pop_share(into, beside, sharers),
         };
         if taken > 0 {
             lane.gate.freed(&lane.ring);
@@ -128,8 +134,8 @@ impl<T> LaneSet<T> {
         taken
     }
 
-    /// Takes the oldest item of a lane; lets waiting submitters in.
-    pub(crate) fn pop(&self, lane: usize) -> Option<T> {
+    /// Takes the oldest item of a lane with its annex; lets waiting submitters in.
+    pub(crate) fn pop(&self, lane: usize) -> Option<(T, Option<X>)> {
         let lane = &self.lanes[lane];
         let item = lane.ring.pop()?;
         lane.gate.freed(&lane.ring);

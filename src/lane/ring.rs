@@ -17,6 +17,10 @@
 //! one compare-exchange of the head. 3. Move the values out. 4. Release each: sequence
 //! `h + capacity`. Pop never reads the tail, so the producers keep that cache line to themselves.
 //!
+//! **Annex.** What few values carry ([`Annex`]) lies beside the slots, in a place for each that nobody
+//! touches for the others: the fewer cache lines a value takes, the faster it goes from one CPU to
+//! the other. A place belongs to whoever its slot belongs to.
+//!
 //! **Close.** One bit of the tail. A claim expects the bit clear, so after [`Ring::close`] returns no
 //! position can be claimed any more and the tail is the exact number of values ever accepted. The
 //! open path pays nothing for it: a tail with the bit set equals no sequence.
@@ -58,6 +62,45 @@ pub(crate) enum Refusal {
     Full,
     /// The ring accepts nothing more.
     Closed,
+}
+
+/// A few words that go with some values and not with others.
+pub(crate) trait Annex<T>: Copy {
+    /// Whether the value was pushed with an annex.
+    fn goes_with(value: &T) -> bool;
+}
+
+/// For values that never have one.
+impl<T> Annex<T> for () {
+    #[inline(always)]
+    fn goes_with(_value: &T) -> bool {
+        false
+    }
+}
+
+/// A place beside each slot of a ring.
+type Annexes<X> = Box<[UnsafeCell<MaybeUninit<X>>]>;
+
+/// A position that this thread has claimed for a push and not published yet.
+pub(crate) struct Claim<'a, X> {
+    position: u64,
+    annexes: &'a Annexes<X>,
+}
+
+impl<X> Claim<'_, X> {
+    #[inline(always)]
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Lays down what goes with the value.
+    pub(crate) fn lay_down(&mut self, annex: X) {
+        let index = self.position as usize & (self.annexes.len() - 1);
+        // SAFETY: the claim gave this thread sole use of the slot and of the place beside it.
+        self.annexes[index].with_mut(|place| unsafe {
+            (*place).write(annex);
+        });
+    }
 }
 
 struct Slot<T> {
@@ -130,15 +173,22 @@ impl<T> Slot<T> {
         self.sequence.store(position + 1, Ordering::Release);
     }
 
-    /// Moves the value out of the slot that this thread claimed for a pop.
+    /// Moves the value out of the slot that this thread claimed for a pop. Returns whether it has an annex.
     #[inline(always)]
-    fn release(&self, position: u64, capacity: u64, place: &mut MaybeUninit<T>) {
+    fn take<X: Annex<T>>(&self, place: &mut MaybeUninit<T>) -> bool {
         // SAFETY: winning the claim of the head gave this thread sole use of the published value, which
-        // it moves out once; producers look only after the sequence below changes.
+        // it moves out once; producers look only after the slot is released.
         self.value.with(|cell| unsafe {
             ptr::copy_nonoverlapping((*cell).as_ptr(), place.as_mut_ptr(), 1);
-        });
-        // ORDERING(slot-release): Release keeps the read above before the next lap's write.
+            X::goes_with(place.assume_init_ref())
+        })
+    }
+
+    /// Gives the slot that was emptied to the next lap's producer.
+    #[inline(always)]
+    fn release(&self, position: u64, capacity: u64) {
+        // ORDERING(slot-release): Release keeps the reads of the value and its annex before the next
+        // lap's writes.
         self.sequence.store(position + capacity, Ordering::Release);
     }
 
@@ -158,7 +208,7 @@ impl<T> Slot<T> {
 }
 
 /// The bounded queue. See the module's documentation.
-pub(crate) struct Ring<T> {
+pub(crate) struct Ring<T, X: Annex<T> = ()> {
     /// The next position to claim for a push, and [`CLOSED`]. Producers write it; a consumer reads
     /// it only when it is about to sleep.
     tail: CachePadded<AtomicU64>,
@@ -166,16 +216,18 @@ pub(crate) struct Ring<T> {
     head: CachePadded<AtomicU64>,
     /// As many as a power of two.
     slots: Box<[Slot<T>]>,
+    /// A place beside each slot.
+    annexes: Annexes<X>,
 }
 
 // SAFETY: a value is written by the one thread that claimed its position and read by the one that
 // claimed it for a pop, never by two at a time, so sharing the ring moves values between threads and
 // no more.
-unsafe impl<T: Send> Send for Ring<T> {}
-// SAFETY: as above; `&Ring<T>` gives out no `&T`.
-unsafe impl<T: Send> Sync for Ring<T> {}
+unsafe impl<T: Send, X: Annex<T> + Send> Send for Ring<T, X> {}
+// SAFETY: as above; `&Ring` gives out no `&T` and no `&X`.
+unsafe impl<T: Send, X: Annex<T> + Send> Sync for Ring<T, X> {}
 
-impl<T> std::fmt::Debug for Ring<T> {
+impl<T, X: Annex<T>> std::fmt::Debug for Ring<T, X> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Ring")
@@ -184,10 +236,10 @@ impl<T> std::fmt::Debug for Ring<T> {
     }
 }
 
-impl<T> Ring<T> {
-    /// Bytes that one slot occupies.
+impl<T, X: Annex<T>> Ring<T, X> {
+    /// Bytes that one slot occupies, with the place beside it.
     #[cfg(any(test, feature = "internals"))]
-    pub(crate) const SLOT_BYTES: usize = size_of::<Slot<T>>();
+    pub(crate) const SLOT_BYTES: usize = size_of::<Slot<T>>() + size_of::<X>();
 
     /// A ring for at least `capacity` values: rounded up to a power of two, 2 or more.
     ///
@@ -202,6 +254,9 @@ impl<T> Ring<T> {
             tail: CachePadded::new(AtomicU64::new(0)),
             head: CachePadded::new(AtomicU64::new(0)),
             slots: (0..capacity).map(slot).collect(),
+            annexes: (0..capacity)
+                .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
+                .collect(),
         }
     }
 
@@ -215,6 +270,23 @@ impl<T> Ring<T> {
         Slots(&self.slots)
     }
 
+    #[inline(always)]
+    fn claimed(&self, position: u64) -> Claim<'_, X> {
+        Claim {
+            position,
+            annexes: &self.annexes,
+        }
+    }
+
+    /// Takes the annex of the value that this thread moves out of its claimed slot.
+    #[cold]
+    fn take_annex(&self, position: u64, beside: &mut MaybeUninit<X>) {
+        let index = position as usize & (self.annexes.len() - 1);
+        // SAFETY: winning the claim of the head gave this thread sole use of the slot, hence of the
+        // place beside it, which was filled before the slot was published.
+        self.annexes[index].with(|annex| *beside = unsafe { *annex });
+    }
+
     /// Appends what `make` returns for the claimed position; returns the position.
     ///
     /// `make` runs only after the claim, so that a refusal costs the caller nothing and a value is put
@@ -223,7 +295,7 @@ impl<T> Ring<T> {
     /// # Errors
     /// Full or closed; `make` was not called.
     #[inline(always)]
-    pub(crate) fn push_with(&self, make: impl FnOnce(u64) -> T) -> Result<u64, Refusal> {
+    pub(crate) fn push_with(&self, make: impl FnOnce(Claim<'_, X>) -> T) -> Result<u64, Refusal> {
         let slots = self.slots();
         let mut losses = 0;
         let mut retried = false;
@@ -237,7 +309,7 @@ impl<T> Ring<T> {
                 if self.claim_tail(tail, 1) {
                     // SAFETY: winning the claim gave this thread sole use of the slot for this lap.
                     slot.value
-                        .with_mut(|cell| unsafe { (*cell).write(make(tail)) });
+                        .with_mut(|cell| unsafe { (*cell).write(make(self.claimed(tail))) });
                     slot.publish(tail);
                     return Ok(tail);
                 }
@@ -262,7 +334,7 @@ impl<T> Ring<T> {
     /// `make` returns the value of each claimed position, in order. It runs between claim and publish:
     /// it must be short and must not panic.
     #[inline]
-    pub(crate) fn push_n(&self, count: usize, mut make: impl FnMut(u64) -> T) -> usize {
+    pub(crate) fn push_n(&self, count: usize, mut make: impl FnMut(Claim<'_, X>) -> T) -> usize {
         let slots = self.slots();
         let mut losses = 0;
         loop {
@@ -285,7 +357,7 @@ impl<T> Ring<T> {
                 for (slot, position) in run[..free].iter().zip(tail..) {
                     // SAFETY: winning the claim gave this thread sole use of the slot for this lap.
                     slot.value
-                        .with_mut(|cell| unsafe { (*cell).write(make(position)) });
+                        .with_mut(|cell| unsafe { (*cell).write(make(self.claimed(position))) });
                     slot.publish(position);
                 }
                 return free;
@@ -294,19 +366,24 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Takes the oldest value; `None` as [`Ring::pop_to`] returns `false`.
+    /// Takes the oldest value and its annex; `None` as [`Ring::pop_to`] returns `false`.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<T> {
-        let mut place = MaybeUninit::uninit();
-        // SAFETY: `pop_to` has filled the place when it says so.
-        self.pop_to(&mut place)
-            .then(|| unsafe { place.assume_init() })
+    pub(crate) fn pop(&self) -> Option<(T, Option<X>)> {
+        let (mut place, mut beside) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+        if !self.pop_to(&mut place, &mut beside) {
+            return None;
+        }
+        // SAFETY: `pop_to` has filled the place.
+        let value = unsafe { place.assume_init() };
+        // SAFETY: and the one beside it for a value that has an annex.
+        let annex = X::goes_with(&value).then(|| unsafe { beside.assume_init() });
+        Some((value, annex))
     }
 
-    /// Moves the oldest value to `place`. Returns whether there was one; there is none to take when it
+    /// Moves the oldest value to `place`, and its annex if it has one `beside`. Returns whether there was one; there is none to take when it
     /// is claimed but not yet published ([`Ring::has_claims`] tells the two apart).
     #[inline]
-    pub(crate) fn pop_to(&self, place: &mut MaybeUninit<T>) -> bool {
+    pub(crate) fn pop_to(&self, place: &mut MaybeUninit<T>, beside: &mut MaybeUninit<X>) -> bool {
         let slots = self.slots();
         let mut losses = 0;
         loop {
@@ -317,7 +394,10 @@ impl<T> Ring<T> {
             let sequence = slot.sequence.load(Ordering::Acquire);
             if sequence == head + 1 {
                 if self.claim_head(head, 1) {
-                    slot.release(head, slots.capacity(), place);
+                    if slot.take::<X>(place) {
+                        self.take_annex(head, beside);
+                    }
+                    slot.release(head, slots.capacity());
                     return true;
                 }
                 losses = back_off(losses);
@@ -329,11 +409,16 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Moves as many of the oldest values as fit, in one claim, to the front of `into` and returns how
-    /// many. One claim ends where the slots do. When fewer are ready than fit, takes one of `sharers`
+    /// Moves as many of the oldest values as fit, in one claim, to the front of `into`, and their
+    /// annexes to the same places of `beside`; returns how many. One claim ends where the slots do. When fewer are ready than fit, takes one of `sharers`
     /// equal shares of them, so that one worker does not carry off what several could run.
     #[inline]
-    pub(crate) fn pop_share(&self, into: &mut [MaybeUninit<T>], sharers: usize) -> usize {
+    pub(crate) fn pop_share(
+        &self,
+        into: &mut [MaybeUninit<T>],
+        beside: &mut [MaybeUninit<X>],
+        sharers: usize,
+    ) -> usize {
         let slots = self.slots();
         let mut losses = 0;
         loop {
@@ -353,8 +438,12 @@ impl<T> Ring<T> {
                 ready = share(ready, sharers);
             }
             if self.claim_head(head, ready) {
-                for ((slot, position), place) in run[..ready].iter().zip(head..).zip(into) {
-                    slot.release(position, slots.capacity(), place);
+                for (index, (slot, place)) in run[..ready].iter().zip(into).enumerate() {
+                    let position = head + index as u64;
+                    if slot.take::<X>(place) {
+                        self.take_annex(position, &mut beside[index]);
+                    }
+                    slot.release(position, slots.capacity());
                 }
                 return ready;
             }
@@ -447,7 +536,7 @@ impl<T> Ring<T> {
     }
 }
 
-impl<T> Drop for Ring<T> {
+impl<T, X: Annex<T>> Drop for Ring<T, X> {
     fn drop(&mut self) {
         while self.pop().is_some() {}
     }

@@ -35,7 +35,7 @@ struct LaneBlock {
     run: Histogram,
 }
 
-/// Set beside the lane of a task whose context says something.
+/// Set beside the lane of a task with a context.
 const NUMBERED: u64 = 1 << 63;
 
 /// What the worker runs now, for reports. The parts may be of two successive tasks for a moment.
@@ -101,21 +101,22 @@ impl WorkerBlock {
 
     /// The worker starts a task.
     #[inline]
-    pub(crate) fn start_task(&self, lane: usize, context: &TaskContext) {
-        let mut current = lane as u64 + 1;
+    pub(crate) fn start_task(&self, lane: usize) {
+        self.current.lane.store(lane as u64 + 1, Ordering::Relaxed);
+    }
+
+    /// The worker starts a task with a context.
+    #[inline]
+    pub(crate) fn start_task_of(&self, lane: usize, context: &TaskContext) {
         // All three: a report tolerates parts of two tasks.
-        if !context.is_empty() {
-            let (connection_id, message_id) = context.numbers();
-            let Current {
-                connection_id: connection,
-                message_id: message,
-                ..
-            } = &self.current;
-            connection.store(connection_id, Ordering::Relaxed);
-            message.store(message_id, Ordering::Relaxed);
-            current |= NUMBERED;
-        }
-        self.current.lane.store(current, Ordering::Relaxed);
+        let (connection_id, message_id) = context.numbers();
+        self.current
+            .connection_id
+            .store(connection_id, Ordering::Relaxed);
+        self.current.message_id.store(message_id, Ordering::Relaxed);
+        self.current
+            .lane
+            .store((lane as u64 + 1) | NUMBERED, Ordering::Relaxed);
     }
 
     /// The worker ended a task.

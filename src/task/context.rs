@@ -59,7 +59,8 @@ macro_rules! optional_number {
 }
 
 impl TaskContext {
-    const EMPTY: Self = Self {
+    /// Says nothing.
+    pub(crate) const EMPTY: Self = Self {
         connection_id: 0,
         message_id: 0,
         batch_id: 0,

@@ -14,33 +14,31 @@ pub(crate) use processing_task::Address;
 pub use processing_task::{ProcessingTask, TaskPriority};
 
 use crate::error::ProcessingError;
+use crate::lane::{Annex, Claim};
 use crate::reply::Promise;
 
 /// What a caller receives for an accepted task.
 pub(crate) type Answer<R, E> = Result<R, ProcessingError<E>>;
 
-/// A task on its way into a lane, in it, or out of it.
+/// A task on its way into a lane, in it, or out of it. Its papers go with it if it has any.
 pub(crate) struct Task<Q, R, E> {
     pub(crate) request: Q,
-    pub(crate) papers: Papers<R, E>,
-}
-
-/// What goes with a request from its lane to its outcome.
-pub(crate) struct Papers<R, E> {
-    pub(crate) context: TaskContext,
-    /// When it was accepted, in nanoseconds of the pool's clock; 0 if it is not in the sample.
-    pub(crate) stamp_ns: u64,
-    /// The worker's half of the reply; none for fire-and-forget.
+    /// The worker's half of the reply; nobody's for fire-and-forget. Marked if there are papers.
     pub(crate) promise: Promise<Answer<R, E>>,
 }
 
-impl<R, E> Default for Papers<R, E> {
-    fn default() -> Self {
-        Self {
-            context: TaskContext::default(),
-            stamp_ns: 0,
-            promise: Promise::default(),
-        }
+/// What few tasks carry beside their request: those whose caller said something, and those that are timed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Papers {
+    pub(crate) context: TaskContext,
+    /// When it was accepted, in nanoseconds of the pool's clock; 0 if it is not in the sample.
+    pub(crate) stamp_ns: u64,
+}
+
+impl<Q, R, E> Annex<Task<Q, R, E>> for Papers {
+    #[inline(always)]
+    fn goes_with(task: &Task<Q, R, E>) -> bool {
+        task.promise.is_marked()
     }
 }
 
@@ -75,21 +73,21 @@ impl<Q, R, E> Offer<Q, R, E> {
             .1 = promise;
     }
 
-    /// The task, stamped so.
+    /// The task, stamped so, for the lane that takes it.
     ///
     /// # Panics
     /// When it was taken before.
     #[inline(always)]
-    pub(crate) fn take(&mut self, stamp_ns: u64) -> Task<Q, R, E> {
-        let (request, promise) = self.parts.take().expect("a lane takes a task once");
-        Task {
-            request,
-            papers: Papers {
+    pub(crate) fn take(&mut self, mut claim: Claim<'_, Papers>, stamp_ns: u64) -> Task<Q, R, E> {
+        let (request, mut promise) = self.parts.take().expect("a lane takes a task once");
+        if stamp_ns != 0 || !self.context.is_empty() {
+            promise.mark();
+            claim.lay_down(Papers {
                 context: self.context,
                 stamp_ns,
-                promise,
-            },
+            });
         }
+        Task { request, promise }
     }
 
     /// Takes the request back; whoever it was promised to is told that it was lost.

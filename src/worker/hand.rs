@@ -1,8 +1,8 @@
 //! The few tasks that one worker took from one lane in one claim.
 //!
 //! A task is moved once from its lane into the hand, and its request once more, to the service; its
-//! *papers* (context, stamp, promise) stay where they are until the outcome is known. A place holds,
-//! in this order: nothing, a whole task, its papers alone, nothing.
+//! promise, and its papers if it has any, stay where they are until the outcome is known. A place
+//! holds, in this order: nothing, a whole task, its promise alone, nothing.
 #![expect(
     unsafe_code,
     reason = "a task leaves its place in two parts, and no place is moved twice"
@@ -21,10 +21,11 @@ pub(crate) const LONGEST_RUN: usize = 16;
 /// Tasks of one lane, oldest first, and in front of them at times one of a higher lane that has
 /// overtaken them.
 ///
-/// The places `next..end` hold whole tasks; the one that `open` names holds papers, and is the one
-/// before `next`; the others hold nothing.
+/// The places `next..end` hold whole tasks; the one that `open` names holds a promise, and is the one
+/// before `next`; the others hold nothing. Beside a place with a marked promise lie its papers.
 pub(super) struct Hand<Q, R, E> {
     places: [MaybeUninit<Task<Q, R, E>>; LONGEST_RUN],
+    papers: [MaybeUninit<Papers>; LONGEST_RUN],
     lane: usize,
     /// The lane of the next task, or of the one that is played.
     front: usize,
@@ -33,8 +34,8 @@ pub(super) struct Hand<Q, R, E> {
     open: Open,
 }
 
-/// The place whose papers are open: how many bytes into the hand it begins. An index would have to be
-/// multiplied once more when the papers are closed.
+/// The place of the task that is played: how many bytes into the places it begins. An index would have
+/// to be multiplied once more when the task is done.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Open(usize);
 
@@ -44,9 +45,9 @@ impl Open {
 
 impl<Q, R, E> Hand<Q, R, E> {
     pub(super) fn new() -> Self {
-        let places = [const { MaybeUninit::uninit() }; LONGEST_RUN];
         Self {
-            places,
+            places: [const { MaybeUninit::uninit() }; LONGEST_RUN],
+            papers: [const { MaybeUninit::uninit() }; LONGEST_RUN],
             lane: 0,
             front: 0,
             next: 0,
@@ -81,7 +82,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     #[inline]
     pub(super) fn claim(
         &mut self,
-        lanes: &LaneSet<Task<Q, R, E>>,
+        lanes: &LaneSet<Task<Q, R, E>, Papers>,
         lane: usize,
         most: usize,
         sharers: usize,
@@ -93,7 +94,8 @@ impl<Q, R, E> Hand<Q, R, E> {
         self.lane = lane;
         self.front = lane;
         self.next = 0;
-        self.end = lanes.pop_share(lane, &mut self.places[..most], sharers);
+        let (places, papers) = (&mut self.places[..most], &mut self.papers[..most]);
+        self.end = lanes.pop_share(lane, places, papers, sharers);
         self.end
     }
 
@@ -102,13 +104,17 @@ impl<Q, R, E> Hand<Q, R, E> {
     ///
     /// # Panics
     /// When none has been played.
-    pub(super) fn overtake(&mut self, lanes: &LaneSet<Task<Q, R, E>>, lane: usize) -> bool {
+    pub(super) fn overtake(&mut self, lanes: &LaneSet<Task<Q, R, E>, Papers>, lane: usize) -> bool {
         assert!(
             self.next > 0 && self.open == Open::NONE,
             "a task overtakes between two others"
         );
         let front = self.next - 1;
-        let taken = lanes.pop_share(lane, &mut self.places[front..self.next], 1) > 0;
+        let (places, papers) = (
+            &mut self.places[front..=front],
+            &mut self.papers[front..=front],
+        );
+        let taken = lanes.pop_share(lane, places, papers, 1) > 0;
         if taken {
             self.next = front;
             self.front = lane;
@@ -125,7 +131,7 @@ impl<Q, R, E> Hand<Q, R, E> {
             .wrapping_byte_add(place.0)
     }
 
-    /// Takes the request of the first task and opens its papers. Those of the last are closed.
+    /// Plays the first task: takes its request. The last one played is done.
     ///
     /// # Panics
     /// When the hand is empty.
@@ -139,18 +145,26 @@ impl<Q, R, E> Hand<Q, R, E> {
         self.open = Open(self.next * size_of::<Task<Q, R, E>>());
         self.next += 1;
         // SAFETY: the place was among `next..end`, so it held a whole task; from here on it counts as
-        // holding papers alone.
+        // holding its promise alone.
         unsafe { ptr::read(&raw const (*self.at(self.open)).request) }
     }
 
-    /// The open papers.
+    /// The promise of the task that is played.
     #[inline(always)]
-    pub(super) fn papers(&self) -> Option<&Papers<R, E>> {
-        // SAFETY: an open place holds papers.
-        (self.open != Open::NONE).then(|| unsafe { &(*self.at(self.open)).papers })
+    pub(super) fn promise(&self) -> Option<&Promise<Answer<R, E>>> {
+        // SAFETY: an open place holds a promise.
+        (self.open != Open::NONE).then(|| unsafe { &(*self.at(self.open)).promise })
     }
 
-    /// Closes the open papers and takes their promise.
+    /// The papers of the task that is played, if it has any.
+    #[inline(always)]
+    pub(super) fn papers(&self) -> Option<&Papers> {
+        let has_papers = self.promise().is_some_and(Promise::is_marked);
+        // SAFETY: beside a place with a marked promise lie papers, and the one before `next` is open.
+        has_papers.then(|| unsafe { self.papers[self.next - 1].assume_init_ref() })
+    }
+
+    /// Ends the play of a task and takes its promise.
     #[inline(always)]
     pub(super) fn close(&mut self) -> Option<Promise<Answer<R, E>>> {
         let open = mem::replace(&mut self.open, Open::NONE);
@@ -158,9 +172,8 @@ impl<Q, R, E> Hand<Q, R, E> {
             return None;
         }
         self.front = self.lane;
-        // SAFETY: the place held papers, of which nothing but the promise needs to be dropped; from here
-        // on it counts as empty.
-        Some(unsafe { ptr::read(&raw const (*self.at(open)).papers.promise) })
+        // SAFETY: the place held a promise; from here on it counts as empty.
+        Some(unsafe { ptr::read(&raw const (*self.at(open)).promise) })
     }
 }
 
@@ -182,13 +195,12 @@ mod tests {
 
     type Token = Arc<()>;
 
-    fn lanes(lane: usize, tokens: &[Token]) -> LaneSet<Task<Token, (), ()>> {
+    fn lanes(lane: usize, tokens: &[Token]) -> LaneSet<Task<Token, (), ()>, Papers> {
         let lanes = LaneSet::new([LONGEST_RUN, LONGEST_RUN]);
         for token in tokens {
-            let papers = Papers::default();
             let task = Task {
                 request: Arc::clone(token),
-                papers,
+                promise: Promise::default(),
             };
             lanes.push_with(lane, |_| task).expect("the lane has room");
         }
@@ -201,7 +213,7 @@ mod tests {
         let mut hand = Hand::new();
         assert_eq!(hand.claim(&lanes(0, &tokens[..2]), 0, LONGEST_RUN, 1), 2);
         assert!(Arc::ptr_eq(&hand.draw(), &tokens[0]));
-        assert!(hand.papers().is_some());
+        assert!(hand.promise().is_some() && hand.papers().is_none());
         assert!(hand.close().is_some() && hand.close().is_none());
         let above = lanes(1, &tokens[2..]);
         assert!(hand.overtake(&above, 1));

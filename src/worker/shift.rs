@@ -82,18 +82,23 @@ impl<Q, R, E> Shift<Q, R, E> {
     pub(super) fn begin(&mut self) -> Option<Q> {
         let request = self.hand.draw();
         let lane = self.hand.front();
-        let papers = self.hand.papers()?;
-        if !papers.promise.is_wanted() {
+        let promise = self.hand.promise()?;
+        let mut stamp_ns = 0;
+        if promise.is_blank() {
+            self.block.start_task(lane);
+        } else if !promise.is_wanted() {
             self.settle_unstarted(request, Outcome::Cancelled);
             return None;
+        } else if let Some(papers) = self.hand.papers() {
+            if papers.context.expired(|| self.engine.clock.now_ns()) {
+                self.settle_unstarted(request, Outcome::Expired);
+                return None;
+            }
+            self.block.start_task_of(lane, &papers.context);
+            stamp_ns = papers.stamp_ns;
+        } else {
+            self.block.start_task(lane);
         }
-        let context = &papers.context;
-        if !context.is_empty() && context.expired(|| self.engine.clock.now_ns()) {
-            self.settle_unstarted(request, Outcome::Expired);
-            return None;
-        }
-        self.block.start_task(lane, context);
-        let stamp_ns = papers.stamp_ns;
         if stamp_ns | self.idle_since_ns != 0 {
             self.start_ns = self.clock_in(lane, stamp_ns);
         }
@@ -103,11 +108,10 @@ impl<Q, R, E> Shift<Q, R, E> {
     /// The context of the task that was begun.
     #[inline(always)]
     pub(super) fn context(&self) -> &TaskContext {
-        &self
-            .hand
-            .papers()
-            .expect("a task has its papers until it is settled")
-            .context
+        match self.hand.papers() {
+            Some(papers) => &papers.context,
+            None => &TaskContext::EMPTY,
+        }
     }
 
     /// Times the start of a task of the sample, and the end of an idle spell. Returns the start, or 0
