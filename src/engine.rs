@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::WorkerPoolConfig;
 use crate::events::{Events, PoolEvent};
 use crate::idle::pace::Luck;
-use crate::idle::{Roster, Sleeper};
+use crate::idle::{Attention, Roster, Sleeper};
 use crate::lane::{LaneSet, Refusal};
 use crate::panics;
 use crate::reply::Slab;
@@ -41,6 +41,8 @@ pub(crate) struct Engine<Q, R, E> {
     pub(crate) events: Events,
     /// Whether blocked callers of this pool do well to spin.
     pub(crate) luck: Luck,
+    /// Whether async ones do.
+    pub(crate) async_luck: Luck,
     pub(crate) config: WorkerPoolConfig,
     /// A task is timed if its spread position has none of these bits.
     sample_mask: u64,
@@ -93,6 +95,7 @@ impl<Q, R, E> Engine<Q, R, E> {
             watch,
             events: Events::new(),
             luck: Luck::new(),
+            async_luck: Luck::new(),
             sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
             config,
             priority_lanes: TaskPriority::ALL.map(|priority| priority.lane(lanes)),
@@ -100,22 +103,22 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
     }
 
-    /// Takes the offered task into its lane. Returns whether a worker had to be woken.
+    /// Takes the offered task into its lane. Returns who sees to it.
     ///
     /// # Errors
     /// The lane is full or closed. The offer is untouched, and not counted as refused yet.
     #[inline(always)]
-    pub(crate) fn submit(&self, offer: &mut Offer<Q, R, E>) -> Result<bool, Refusal> {
+    pub(crate) fn submit(&self, offer: &mut Offer<Q, R, E>) -> Result<Attention, Refusal> {
         let lane = offer.lane;
         self.lanes.push_with(lane, |claim| {
             let stamp_ns = self.stamp_ns(claim.position());
             offer.take(claim, stamp_ns)
         })?;
-        let woke = self.roster.notify();
+        let attention = self.roster.notify();
         if let Some(watch) = &self.watch {
             watch.tell(|monitor| monitor.on_enqueued(lane));
         }
-        Ok(woke)
+        Ok(attention)
     }
 
     /// Takes as many of the offered tasks as the lane has room for, from the end, in few claims.

@@ -6,7 +6,7 @@
 //! 1. [`word`] packs the searchers and the sleepers into one number.
 //! 2. [`roster`] is the protocol: announce, look again, sleep; and wake exactly when it helps.
 //! 3. [`parker`] puts a thread to sleep on a futex; [`waker_cell`] an async worker on its waker.
-//! 4. [`caller`] is how a thread waits for something that wakes a waker.
+//! 4. [`caller`] is how a thread waits for something that wakes a waker, and an async caller before it does.
 //! 5. [`pace`] says how long to spin and to yield before sleeping.
 
 pub(crate) mod caller;
@@ -18,4 +18,4 @@ mod word;
 
 #[cfg(feature = "tokio")]
 pub(crate) use roster::Announced;
-pub(crate) use roster::{Roster, Search, Sleeper};
+pub(crate) use roster::{Attention, Roster, Search, Sleeper};

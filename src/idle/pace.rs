@@ -17,6 +17,8 @@ use crate::sync::{hint, patience, thread};
 const WORKER_SPIN_NS: u64 = 1_000;
 /// How long a blocked caller polls for its answer.
 const CALLER_SPIN_NS: u64 = 2_000;
+/// How long an async caller polls for its answer before it lets others use its thread.
+const LINGER_NS: u64 = 1_500;
 /// Yields before a worker sleeps; each lets threads that share its CPU run, and fill its lanes.
 pub(crate) const YIELDS: u32 = patience(50);
 /// The same after a run that was as long as it may be: the next is probably on its way, and a worker
@@ -30,6 +32,7 @@ const PENALTY_EPISODES: u32 = 4_096;
 struct Pauses {
     worker: u32,
     caller: u32,
+    linger: u32,
 }
 
 /// Pauses that last as long as the constants above say; 0 on one CPU and where time does not pass.
@@ -40,6 +43,7 @@ fn pauses() -> &'static Pauses {
             return Pauses {
                 worker: 0,
                 caller: 0,
+                linger: 0,
             };
         }
         const SAMPLE: u32 = 64;
@@ -54,6 +58,7 @@ fn pauses() -> &'static Pauses {
         Pauses {
             worker: count(WORKER_SPIN_NS),
             caller: count(CALLER_SPIN_NS),
+            linger: count(LINGER_NS),
         }
     })
 }
@@ -71,6 +76,11 @@ pub(crate) fn worker_spins() -> u32 {
 /// How many times a blocked caller polls with a pause between.
 pub(crate) fn caller_spins() -> u32 {
     pauses().caller
+}
+
+/// How many times an async caller polls with a pause between.
+pub(crate) fn linger_spins() -> u32 {
+    pauses().linger
 }
 
 /// Whether yielding helps, as one worker has found.

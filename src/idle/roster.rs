@@ -58,6 +58,17 @@ pub(crate) struct Announced {
     worker: usize,
 }
 
+/// Who sees to a task that was just handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attention {
+    /// A worker that is at work, when it is done with that.
+    Busy,
+    /// A worker that looks for work right now.
+    Searching,
+    /// A worker that was woken for it.
+    Woken,
+}
+
 impl Roster {
     /// For these workers, all awake and none of them searching.
     pub(crate) fn new(sleepers: impl IntoIterator<Item = Sleeper>) -> Self {
@@ -88,20 +99,29 @@ impl Roster {
         }
     }
 
-    /// After a push: wakes a worker if one sleeps and none searches. Returns whether it woke one.
+    /// After a push: wakes a worker if one sleeps and none searches.
     #[inline(always)]
-    pub(crate) fn notify(&self) -> bool {
+    pub(crate) fn notify(&self) -> Attention {
         dekker_fence();
         // ORDERING(idle-dekker): SeqCst, after the claim of the tail.
         let first = IdleWord(self.first.load(Ordering::SeqCst));
         // All are at work on a pool that is busy.
-        !first.is_nobody() && self.wake_beside(first)
+        if first.is_nobody() {
+            Attention::Busy
+        } else {
+            self.call_on(first)
+        }
     }
 
-    /// Wakes a worker unless one of the first group searches.
     #[inline(never)]
-    fn wake_beside(&self, first: IdleWord) -> bool {
-        first.searchers() == 0 && self.wake_one()
+    fn call_on(&self, first: IdleWord) -> Attention {
+        if first.searchers() > 0 {
+            Attention::Searching
+        } else if self.wake_one() {
+            Attention::Woken
+        } else {
+            Attention::Busy
+        }
     }
 
     /// Wakes the first sleeper if nobody searches. Returns whether it woke one.

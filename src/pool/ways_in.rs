@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::WorkerPool;
 use crate::admission::OverflowPolicy;
 use crate::error::{ExecuteError, SubmitError};
-use crate::idle::caller;
+use crate::idle::{Attention, caller};
 use crate::lane::Refusal;
 use crate::reply::{Promise, Ticket};
 use crate::sync::{hint, thread};
@@ -53,7 +53,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
-        let ticket = self.submit(task).await?;
+        let mut offer = self.offer(task);
+        let ticket = self.admit_promised(&mut offer)?;
+        let attention = self.enter(&mut offer).await?;
+        if attention == Attention::Searching {
+            caller::linger(&self.engine.async_luck, || ticket.is_done()).await;
+        }
         Ok(ticket.await?)
     }
 
@@ -70,8 +75,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         priority: TaskPriority,
         context: TaskContext,
     ) -> Result<R, ExecuteError<Q, E>> {
-        let (ticket, woke) = self.submit_and_wait(request, priority, context, None)?;
-        self.spin(&ticket, woke);
+        let (ticket, attention) = self.submit_and_wait(request, priority, context, None)?;
+        self.spin(&ticket, attention);
         Ok(ticket.wait()?)
     }
 
@@ -92,8 +97,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         timeout: Duration,
     ) -> Result<R, ExecuteError<Q, E>> {
         let deadline = Instant::now().checked_add(timeout);
-        let (ticket, woke) = self.submit_and_wait(request, priority, context, deadline)?;
-        self.spin(&ticket, woke);
+        let (ticket, attention) = self.submit_and_wait(request, priority, context, deadline)?;
+        self.spin(&ticket, attention);
         let left = match deadline {
             Some(deadline) => deadline.saturating_duration_since(Instant::now()),
             None => Duration::MAX,
@@ -193,7 +198,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         priority: TaskPriority,
         context: TaskContext,
         deadline: Option<Instant>,
-    ) -> Result<(Ticket<R, E>, bool), SubmitError<Q>> {
+    ) -> Result<(Ticket<R, E>, Attention), SubmitError<Q>> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
@@ -203,13 +208,13 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             return Err(self.refuse_nested(&mut offer));
         }
         let ticket = self.promise(&mut offer)?;
-        let woke = self.enter_blocking(&mut offer, deadline)?;
-        Ok((ticket, woke))
+        let attention = self.enter_blocking(&mut offer, deadline)?;
+        Ok((ticket, attention))
     }
 
     /// Polls for the answer for a moment, unless a worker had to be woken and cannot be that quick.
-    fn spin(&self, ticket: &Ticket<R, E>, woke: bool) {
-        if !woke {
+    fn spin(&self, ticket: &Ticket<R, E>, attention: Attention) {
+        if attention != Attention::Woken {
             caller::spin(&self.engine.luck, || ticket.is_done());
         }
     }
@@ -283,9 +288,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     }
 
     #[inline(always)]
-    fn try_enter(&self, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+    fn try_enter(&self, offer: &mut Offer<Q, R, E>) -> Result<Attention, SubmitError<Q>> {
         match self.engine.submit(offer) {
-            Ok(woke) => Ok(woke),
+            Ok(attention) => Ok(attention),
             Err(refusal) => Err(self.refuse(refusal, offer)),
         }
     }
@@ -311,9 +316,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(&self, offer: &mut Offer<Q, R, E>) -> Result<bool, SubmitError<Q>> {
+    async fn enter(&self, offer: &mut Offer<Q, R, E>) -> Result<Attention, SubmitError<Q>> {
         let mut refusal = match self.engine.submit(offer) {
-            Ok(woke) => return Ok(woke),
+            Ok(attention) => return Ok(attention),
             Err(refusal) => refusal,
         };
         let mut turn = self.engine.turn(offer.lane);
@@ -323,9 +328,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             }
             poll_fn(|context| turn.poll(context)).await;
             refusal = match self.engine.submit(offer) {
-                Ok(woke) => {
+                Ok(attention) => {
                     turn.got_in();
-                    return Ok(woke);
+                    return Ok(attention);
                 }
                 Err(refusal) => refusal,
             };
@@ -337,9 +342,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         offer: &mut Offer<Q, R, E>,
         deadline: Option<Instant>,
-    ) -> Result<bool, SubmitError<Q>> {
+    ) -> Result<Attention, SubmitError<Q>> {
         match self.engine.submit(offer) {
-            Ok(woke) => Ok(woke),
+            Ok(attention) => Ok(attention),
             Err(refusal) => self.wait_to_enter(refusal, offer, deadline),
         }
     }
@@ -351,7 +356,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         mut refusal: Refusal,
         offer: &mut Offer<Q, R, E>,
         deadline: Option<Instant>,
-    ) -> Result<bool, SubmitError<Q>> {
+    ) -> Result<Attention, SubmitError<Q>> {
         let mut turn = self.engine.turn(offer.lane);
         let mut tries = 0;
         loop {
@@ -372,9 +377,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             }
             tries += 1;
             refusal = match self.engine.submit(offer) {
-                Ok(woke) => {
+                Ok(attention) => {
                     turn.got_in();
-                    return Ok(woke);
+                    return Ok(attention);
                 }
                 Err(refusal) => refusal,
             };

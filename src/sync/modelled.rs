@@ -257,6 +257,11 @@ pub(crate) mod thread {
         yield_now();
     }
 
+    /// Every caller is new: nobody lingers in a model, where time does not pass.
+    pub(crate) fn calls_in_a_row(_caller: usize) -> u32 {
+        0
+    }
+
     /// The same for every thread: the choice of a stripe must repeat from run to run.
     pub(crate) fn stripe() -> usize {
         0

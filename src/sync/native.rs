@@ -53,6 +53,21 @@ pub(crate) mod thread {
         }
     }
 
+    /// How often in a row this caller has come on this thread before, without another one between.
+    pub(crate) fn calls_in_a_row(caller: usize) -> u32 {
+        thread_local!(static LAST: Cell<(usize, u32)> = const { Cell::new((0, 0)) });
+        LAST.with(|last| {
+            let (last_caller, calls) = last.get();
+            let calls = if caller == last_caller {
+                calls.wrapping_add(1)
+            } else {
+                0
+            };
+            last.set((caller, calls));
+            calls
+        })
+    }
+
     /// A small number that differs between threads, for spreading them over stripes.
     pub(crate) fn stripe() -> usize {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
