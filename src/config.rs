@@ -125,7 +125,7 @@ impl Default for WorkerPoolConfig {
             lanes: DEFAULT_WEIGHTS.map(lane).to_vec(),
             thread_name: "lanepool".to_owned(),
             thread_stack_size: None,
-            sample_every: 32,
+            sample_every: 64,
             max_run_length: LONGEST_RUN,
             default_timeout: None,
         }

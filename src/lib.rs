@@ -216,7 +216,7 @@
 //! worker. Queue wait is apart from that: under load it is a matter of arithmetic and not of the pool.
 //!
 //! Counts are exact. Times are taken of one task in
-//! [`sample_every`](WorkerPoolConfig::sample_every), 32 by default, and what is derived from times
+//! [`sample_every`](WorkerPoolConfig::sample_every), 64 by default, and what is derived from times
 //! (percentiles, utilisation, idle while backlogged) is an estimate from that sample. A
 //! [`PerformanceMonitor`] is told of every task, and a pool that has one times them all.
 //! [`WorkerPool::events`] tells of panics, ended workers and the close.

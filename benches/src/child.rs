@@ -6,10 +6,14 @@
 
 use std::{
     ffi::OsString,
-    io::ErrorKind,
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::atomic::{AtomicU64, Ordering},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -46,25 +50,93 @@ impl Tool {
             }
             _ => format!("{program} did not start: {error}"),
         })?;
-        let deadline = Instant::now() + limit;
-        loop {
-            if let Some(status) = child.try_wait()? {
-                return if status.success() {
-                    Ok(())
-                } else {
-                    Err(format!("the measured loop under {program} failed ({status})").into())
-                };
+        match end_of(&mut child, Instant::now() + limit)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => {
+                Err(format!("the measured loop under {program} failed ({status})").into())
             }
-            if Instant::now() >= deadline {
+            None => {
                 child.kill()?;
                 child.wait()?;
-                return Err(format!(
-                    "the measured loop under {program} hung for {limit:?} and was killed"
+                Err(
+                    format!("the measured loop under {program} hung for {limit:?} and was killed")
+                        .into(),
                 )
-                .into());
             }
-            std::thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+/// What a cell of this executable, `count` items long, printed on standard output.
+///
+/// # Errors
+///
+/// The cell failed, and the error holds the last line of what it said about it; or it took longer than
+/// `limit` and was killed.
+pub fn output(cell: &str, count: u64, limit: Duration) -> Result<String> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--cell", cell, &count.to_string()]);
+    capture(command, limit)
+}
+
+fn capture(mut command: Command, limit: Duration) -> Result<String> {
+    let deadline = Instant::now() + limit;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let printed = collect(child.stdout.take());
+    let complaints = collect(child.stderr.take());
+    let text = |from: &Receiver<String>| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        from.recv_timeout(left).unwrap_or_default()
+    };
+    // Both end with the process, so nothing here has to run while the cell measures.
+    let (printed, complaints) = (text(&printed), text(&complaints));
+    let Some(status) = end_of(&mut child, deadline)? else {
+        child.kill()?;
+        child.wait()?;
+        return Err(format!("hung for {limit:?} and was killed").into());
+    };
+    if status.success() {
+        return Ok(printed);
+    }
+    // A panic's message is followed by a note on how to get a backtrace.
+    let complaint = complaints
+        .lines()
+        .rfind(|line| !line.trim().is_empty() && !line.starts_with("note: "));
+    Err(match complaint {
+        Some(complaint) => complaint.trim().into(),
+        None => format!("failed without a word ({status})").into(),
+    })
+}
+
+/// Reads all of a child's output on a thread of its own.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What could be read before an error is still worth reporting.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        // Nobody listens any more to a child that hung.
+        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    receiver
+}
+
+/// The status of a child that ends before the deadline.
+fn end_of(child: &mut Child, deadline: Instant) -> Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -134,6 +206,20 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(hung.contains("hung"), "{hung}");
+    }
+
+    #[test]
+    fn what_a_child_prints_comes_back_and_so_does_its_complaint() {
+        assert_eq!(
+            capture(shell("echo 7; echo noise >&2"), LIMIT).unwrap(),
+            "7\n"
+        );
+        let error = capture(shell("echo first >&2; echo why >&2; exit 2"), LIMIT);
+        assert_eq!(error.unwrap_err().to_string(), "why");
+        let silent = capture(shell("exit 2"), LIMIT).unwrap_err().to_string();
+        assert!(silent.contains("without a word"), "{silent}");
+        let hung = capture(shell("exec sleep 600"), Duration::from_millis(20));
+        assert!(hung.unwrap_err().to_string().contains("hung"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Figure {
 }
 
 /// A value with about four significant digits, without an exponent.
-fn amount(value: f64) -> String {
+pub(crate) fn amount(value: f64) -> String {
     let places = match value.abs() {
         0.0 => 0,
         size if size >= 1000.0 => 0,

@@ -19,15 +19,19 @@
 //! | [`alloc`] | heap allocations a task |
 //! | [`threads`] | CPU time and context switches by thread |
 //! | [`samples`] | medians and percentiles |
+//! | [`process`] | CPU time and context switches of the whole process |
 //! | [`machine`] | what the figures were taken on |
+//! | [`compare`] | rounds, ratios, targets, tables and plots of the comparison with rivals |
 
 pub mod alloc;
 pub mod args;
 pub mod bench;
 pub mod callgrind;
 pub mod child;
+pub mod compare;
 pub mod figure;
 pub mod machine;
+pub mod process;
 pub mod samples;
 pub mod syscalls;
 pub mod threads;

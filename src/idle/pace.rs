@@ -19,6 +19,8 @@ const WORKER_SPIN_NS: u64 = 1_000;
 const CALLER_SPIN_NS: u64 = 2_000;
 /// How long an async caller polls for its answer before it lets others use its thread.
 const LINGER_NS: u64 = 1_500;
+/// How long a worker on the heels of its producers lets the lanes fill.
+const FILL_NS: u64 = 1_000;
 /// Yields before a worker sleeps; each lets threads that share its CPU run, and fill its lanes.
 pub(crate) const YIELDS: u32 = patience(50);
 /// The same after a run that was as long as it may be: the next is probably on its way, and a worker
@@ -33,6 +35,7 @@ struct Pauses {
     worker: u32,
     caller: u32,
     linger: u32,
+    fill: u32,
 }
 
 /// Pauses that last as long as the constants above say; 0 on one CPU and where time does not pass.
@@ -44,6 +47,7 @@ fn pauses() -> &'static Pauses {
                 worker: 0,
                 caller: 0,
                 linger: 0,
+                fill: 0,
             };
         }
         const SAMPLE: u32 = 64;
@@ -59,6 +63,7 @@ fn pauses() -> &'static Pauses {
             worker: count(WORKER_SPIN_NS),
             caller: count(CALLER_SPIN_NS),
             linger: count(LINGER_NS),
+            fill: count(FILL_NS),
         }
     })
 }
@@ -81,6 +86,11 @@ pub(crate) fn caller_spins() -> u32 {
 /// How many times an async caller polls with a pause between.
 pub(crate) fn linger_spins() -> u32 {
     pauses().linger
+}
+
+/// How many pauses let the lanes fill.
+pub(crate) fn fill_pauses() -> u32 {
+    pauses().fill
 }
 
 /// Whether yielding helps, as one worker has found.

@@ -3,9 +3,11 @@
 use super::hand::{Hand, LONGEST_RUN};
 use super::run_length::RunLength;
 use crate::engine::Engine;
+use crate::idle::pace;
 use crate::lane::GIVEN_UP;
 use crate::lane::pick::{self, LaneBits, Turns};
 use crate::stats::WorkerBlock;
+use crate::sync::hint;
 
 /// One worker's way of taking tasks.
 ///
@@ -58,6 +60,9 @@ impl Puller {
         }
         if hand.is_empty() {
             self.length.done(|| engine.clock.now_ns());
+            if self.length.lets_them_fill() {
+                hint::pause(pace::fill_pauses());
+            }
         } else {
             occupied |= 1 << hand.lane();
         }
@@ -77,6 +82,7 @@ impl Puller {
                 return true;
             }
         }
+        self.length.ran_dry();
         false
     }
 
@@ -91,7 +97,11 @@ impl Puller {
         most: usize,
     ) -> bool {
         let taken = if hand.is_empty() {
-            hand.claim(&engine.lanes, lane, most, engine.blocks.len())
+            let taken = hand.claim(&engine.lanes, lane, most, engine.blocks.len());
+            if most > 1 && taken > 0 {
+                self.length.ran(taken);
+            }
+            taken
         } else if lane == hand.lane() {
             return true;
         } else {

@@ -4,6 +4,10 @@
 //! little as a claim, and then alone: whatever a worker has claimed, no other can run. So the length
 //! follows the measured cost of a task, its reply included: it doubles while tasks are cheap and
 //! drops at once when they are not.
+//!
+//! A worker that is as quick as its producers walks on their heels: it finds two or three tasks at a
+//! time, and every one costs both sides the transfer of a cache line. When long runs come out short
+//! several times in a row, the worker lets the lane fill for a moment first.
 
 use super::hand::LONGEST_RUN;
 
@@ -14,7 +18,10 @@ const MODEST_NS: u64 = 60;
 const SHORT_RUN: usize = 4;
 /// Every so many claims one is timed: of those that bring one task, and of longer ones.
 const SINGLES_TIMED_EVERY: u32 = 16;
-const RUNS_TIMED_EVERY: u32 = 4;
+const RUNS_TIMED_EVERY: u32 = 8;
+/// So many short runs in a row, nothing idle between them, say that the worker is on the heels of its
+/// producers.
+const HEELS: u32 = 4;
 
 /// One worker's run length, and the timing of a claim in progress.
 #[derive(Debug)]
@@ -22,6 +29,8 @@ pub(super) struct RunLength {
     length: usize,
     most: usize,
     claims: u32,
+    /// Claims in a row that brought less than the longest run.
+    short_runs: u32,
     timing: Option<Timing>,
 }
 
@@ -38,6 +47,7 @@ impl RunLength {
             length: 1,
             most: most.min(LONGEST_RUN),
             claims: 0,
+            short_runs: 0,
             timing: None,
         }
     }
@@ -72,6 +82,31 @@ impl RunLength {
                 tasks: tasks as u64,
             });
         }
+    }
+
+    /// A claim for as many as a run may have took so many.
+    #[inline]
+    pub(super) fn ran(&mut self, tasks: usize) {
+        if self.is_longest() && tasks < self.length {
+            self.short_runs += 1;
+        } else {
+            self.short_runs = 0;
+        }
+    }
+
+    /// The lanes are empty, so the next tasks may be those of somebody who waits for each.
+    pub(super) fn ran_dry(&mut self) {
+        self.short_runs = 0;
+    }
+
+    /// Whether to let the lanes fill before the next claim, this once.
+    #[inline]
+    pub(super) fn lets_them_fill(&mut self) -> bool {
+        let on_heels = self.short_runs >= HEELS;
+        if on_heels {
+            self.short_runs = 0;
+        }
+        on_heels
     }
 
     /// Everything that was claimed is done. Reads the clock if that was timed.
@@ -115,6 +150,22 @@ mod tests {
         assert_eq!(after(&mut length, &[50]), 4);
         assert_eq!(after(&mut length, &[10, 1_000]), 1);
         assert_eq!(after(&mut RunLength::new(1), &[0, 0, 0]), 1);
+    }
+
+    #[test]
+    fn short_runs_in_a_row_make_it_let_the_lanes_fill_once() {
+        let mut length = RunLength::new(16);
+        let four_short = |length: &mut RunLength| (0..HEELS).for_each(|_| length.ran(3));
+        four_short(&mut length);
+        assert!(!length.lets_them_fill(), "tasks are not known to be cheap");
+        after(&mut length, &[10; 4]);
+        four_short(&mut length);
+        assert!(length.lets_them_fill() && !length.lets_them_fill());
+        length.ran(3);
+        length.ran(16);
+        four_short(&mut length);
+        length.ran_dry();
+        assert!(!length.lets_them_fill());
     }
 
     #[test]

@@ -1,0 +1,11 @@
+//! The tokio runtimes of contenders that run on one.
+
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime with this many threads. It has no timers and no sockets: nobody here uses them.
+pub(super) fn multi_thread(threads: usize) -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .build()
+        .expect("the runtime starts")
+}
