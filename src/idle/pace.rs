@@ -19,6 +19,9 @@ const WORKER_SPIN_NS: u64 = 1_000;
 const CALLER_SPIN_NS: u64 = 2_000;
 /// How long an async caller polls for its answer before it lets others use its thread.
 const LINGER_NS: u64 = 1_500;
+/// How long a submitter waits for a searcher to appear before it wakes a sleeper: what is left of a
+/// short task, and a twentieth of what a wake costs.
+const WAKE_NS: u64 = 200;
 /// How long a worker on the heels of its producers lets the lanes fill.
 const FILL_NS: u64 = 1_000;
 /// Yields before a worker sleeps; each lets threads that share its CPU run, and fill its lanes.
@@ -36,6 +39,7 @@ struct Pauses {
     caller: u32,
     linger: u32,
     fill: u32,
+    wake: u32,
 }
 
 /// Pauses that last as long as the constants above say; 0 on one CPU and where time does not pass.
@@ -48,6 +52,7 @@ fn pauses() -> &'static Pauses {
                 caller: 0,
                 linger: 0,
                 fill: 0,
+                wake: 0,
             };
         }
         const SAMPLE: u32 = 64;
@@ -64,6 +69,7 @@ fn pauses() -> &'static Pauses {
             caller: count(CALLER_SPIN_NS),
             linger: count(LINGER_NS),
             fill: count(FILL_NS),
+            wake: count(WAKE_NS),
         }
     })
 }
@@ -86,6 +92,11 @@ pub(crate) fn caller_spins() -> u32 {
 /// How many times an async caller polls with a pause between.
 pub(crate) fn linger_spins() -> u32 {
     pauses().linger
+}
+
+/// How many times a submitter looks for a searcher before it wakes a sleeper.
+pub(crate) fn wake_pauses() -> u32 {
+    pauses().wake
 }
 
 /// How many pauses let the lanes fill.

@@ -15,11 +15,12 @@ use std::task::{Context, Poll};
 
 use crossbeam_utils::CachePadded;
 
+use super::pace;
 use super::parker::Parker;
 use super::waker_cell::WakerCell;
 use super::word::{GROUP, IdleWord};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::dekker_fence;
+use crate::sync::{dekker_fence, hint};
 
 /// Where one worker sleeps.
 #[derive(Debug)]
@@ -113,11 +114,20 @@ impl Roster {
         }
     }
 
+    /// Waits a moment before it wakes anybody: a worker with a short task is about to search again, and
+    /// its last look sees the push.
     #[inline(never)]
     fn call_on(&self, first: IdleWord) -> Attention {
-        if first.searchers() > 0 {
-            Attention::Searching
-        } else if self.wake_one() {
+        let mut word = first;
+        for _ in 0..=pace::wake_pauses() {
+            if word.searchers() > 0 {
+                return Attention::Searching;
+            }
+            hint::spin_loop();
+            // ORDERING(idle-dekker): SeqCst, as in `notify`.
+            word = IdleWord(self.first.load(Ordering::SeqCst));
+        }
+        if self.wake_one() {
             Attention::Woken
         } else {
             Attention::Busy
@@ -221,6 +231,12 @@ impl Roster {
         // at the tails itself.
         self.words()
             .any(|word| IdleWord(word.load(Ordering::SeqCst)).sleepers() != 0)
+    }
+
+    /// Whether this searcher is the only one of its group.
+    pub(crate) fn searches_alone(&self, worker: usize) -> bool {
+        // Relaxed: a hint.
+        IdleWord(self.word(worker).load(Ordering::Relaxed)).searchers() <= 1
     }
 
     /// Whether this worker alone searches, of its group, and no more than `most` are awake.

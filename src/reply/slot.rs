@@ -66,6 +66,8 @@ const SETTLED: u32 = 8;
 pub(crate) enum Delivery {
     /// The caller has it or will find it.
     Delivered,
+    /// The caller has it, and was woken for it.
+    Woke,
     /// The caller had left.
     Unwanted,
     /// The shutdown had answered before.
@@ -198,7 +200,7 @@ impl<V> Slot<V> {
             match (changed, state) {
                 (Ok(()), WAITING) => {
                     self.wake_as(DONE);
-                    return (Delivery::Delivered, Leave::First, None);
+                    return (Delivery::Woke, Leave::First, None);
                 }
                 (Ok(()), _) => return (Delivery::Delivered, Leave::First, None),
                 (Err(now), _) => state = now,

@@ -27,6 +27,8 @@ pub(crate) struct Shift<Q, R, E> {
     idle_since_ns: u64,
     /// Whether this idle spell was longer than a spin.
     idle_for_long: bool,
+    /// Whether an answer has woken its caller since the worker last ran out of tasks.
+    woke: bool,
     /// Why the worker ends, if it was not the pool's wish.
     pub(super) reason: Option<String>,
 }
@@ -44,6 +46,7 @@ impl<Q, R, E> Shift<Q, R, E> {
             start_ns: 0,
             idle_since_ns: 0,
             idle_for_long: false,
+            woke: false,
             reason: None,
         }
     }
@@ -177,9 +180,16 @@ impl<Q, R, E> Shift<Q, R, E> {
         }
         // Counted before it is answered: who has an answer finds it in the statistics.
         self.block.settle(lane, outcome);
-        if promise.complete(answer) == Delivery::TooLate {
-            self.block.recount(lane, outcome, Outcome::Abandoned);
+        match promise.complete(answer) {
+            Delivery::Delivered | Delivery::Unwanted => {}
+            Delivery::Woke => self.woke = true,
+            Delivery::TooLate => self.block.recount(lane, outcome, Outcome::Abandoned),
         }
+    }
+
+    /// Whether an answer has woken somebody since this was last asked.
+    pub(super) fn take_woke(&mut self) -> bool {
+        std::mem::take(&mut self.woke)
     }
 
     #[cold]

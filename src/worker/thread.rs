@@ -102,7 +102,8 @@ impl Searcher {
     /// Polls the lanes: with pauses if nobody else does, then between yields.
     fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
         let engine = Arc::clone(&shift.engine);
-        if engine.roster.may_spin(shift.worker, cpus::usable()) {
+        // Whoever was just woken may need this CPU.
+        if !shift.take_woke() && engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
                 if engine.lanes.any_ready() {
                     return shift.has_next();
@@ -119,7 +120,7 @@ impl Searcher {
             if engine.lanes.any_ready() {
                 return shift.has_next();
             }
-            if self.yielding.yield_once() {
+            if !engine.roster.searches_alone(shift.worker) || self.yielding.yield_once() {
                 break;
             }
         }
