@@ -44,9 +44,13 @@ fn of_threads(workers: usize) -> Arc<Engine> {
 /// The steps of `WorkerPool::try_submit`. `None` when the task was refused.
 fn submit(engine: &Engine, request: u32) -> Option<Ticket<u32, ()>> {
     let (promise, half) = Promise::pair(&engine.slab).expect("a page of slots");
-    let mut offer = Offer::new(0, request, TaskContext::new());
-    offer.promise(promise);
-    let submitted = engine.submit(&mut offer);
+    let offer = Offer {
+        lane: 0,
+        context: TaskContext::new(),
+        request,
+        promise,
+    };
+    let submitted = engine.submit(offer);
     if submitted.is_err() {
         engine.front.refuse(0);
     }

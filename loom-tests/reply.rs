@@ -32,9 +32,12 @@ macro_rules! wait {
     };
 }
 
-/// The worker answers. Returns what became of it.
+/// The worker answers. Returns what became of it, whether the caller slept or not.
 fn answer(promise: Promise<Value>) -> Delivery {
-    promise.complete(Track::new(ANSWER))
+    match promise.complete(Track::new(ANSWER)) {
+        Delivery::Woke => Delivery::Delivered,
+        delivery => delivery,
+    }
 }
 
 /// Threads: a worker that answers; the main thread waits, the pool being gone already.

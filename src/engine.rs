@@ -16,7 +16,7 @@ use crate::config::WorkerPoolConfig;
 use crate::events::{Events, PoolEvent};
 use crate::idle::pace::Luck;
 use crate::idle::{Attention, Roster, Sleeper};
-use crate::lane::{LaneSet, Refusal};
+use crate::lane::{Claim, LaneSet, Make, Refusal};
 use crate::panics;
 use crate::reply::Slab;
 use crate::stats::{
@@ -69,6 +69,20 @@ pub(crate) struct TakenBack<Q> {
     pub(crate) context: TaskContext,
 }
 
+/// An offer to the engine that stamps it.
+struct Offered<'a, Q, R, E> {
+    engine: &'a Engine<Q, R, E>,
+    offer: Offer<Q, R, E>,
+}
+
+impl<Q, R, E> Make<Task<Q, R, E>, Papers> for Offered<'_, Q, R, E> {
+    #[inline(always)]
+    fn make(self, claim: Claim<'_, Papers>) -> Task<Q, R, E> {
+        let stamp_ns = self.engine.stamp_ns(claim.position());
+        self.offer.accept(claim, stamp_ns)
+    }
+}
+
 impl<Q, R, E> Engine<Q, R, E> {
     /// An engine for the workers that sleep in these beds. The configuration is valid.
     pub(crate) fn new(
@@ -106,14 +120,20 @@ impl<Q, R, E> Engine<Q, R, E> {
     /// Takes the offered task into its lane. Returns who sees to it.
     ///
     /// # Errors
-    /// The lane is full or closed. The offer is untouched, and not counted as refused yet.
+    /// The lane is full or closed. The offer comes back, and is not counted as refused yet.
     #[inline(always)]
-    pub(crate) fn submit(&self, offer: &mut Offer<Q, R, E>) -> Result<Attention, Refusal> {
+    pub(crate) fn submit(
+        &self,
+        offer: Offer<Q, R, E>,
+    ) -> Result<Attention, (Refusal, Offer<Q, R, E>)> {
         let lane = offer.lane;
-        self.lanes.push_with(lane, |claim| {
-            let stamp_ns = self.stamp_ns(claim.position());
-            offer.take(claim, stamp_ns)
-        })?;
+        let offered = Offered {
+            engine: self,
+            offer,
+        };
+        if let Err((refusal, offered)) = self.lanes.push_with(lane, offered) {
+            return Err((refusal, offered.offer));
+        }
         let attention = self.roster.notify();
         if let Some(watch) = &self.watch {
             watch.tell(|monitor| monitor.on_enqueued(lane));
@@ -130,11 +150,11 @@ impl<Q, R, E> Engine<Q, R, E> {
         while pushed > 0 && !offers.is_empty() {
             let count = offers.len();
             pushed = self.lanes.push_n(lane, count, |claim| {
-                let mut offer = offers
+                let offer = offers
                     .pop()
                     .expect("no more positions are claimed than offers");
                 let stamp_ns = self.stamp_ns(claim.position());
-                offer.take(claim, stamp_ns)
+                offer.accept(claim, stamp_ns)
             });
             if pushed > 0 {
                 self.roster.notify();

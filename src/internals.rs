@@ -6,7 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::lane::{self, Claim, Refusal};
+use crate::lane::{self, Claim, Make, Refusal};
 use crate::task::{Papers, Task};
 use crate::worker::LONGEST_RUN;
 
@@ -21,6 +21,16 @@ pub enum Refused<T> {
     Full(T),
     /// The ring accepts nothing more.
     Closed(T),
+}
+
+/// A value is made from itself.
+struct Value<T>(T);
+
+impl<T> Make<T, ()> for Value<T> {
+    #[inline(always)]
+    fn make(self, _claim: Claim<'_, ()>) -> T {
+        self.0
+    }
 }
 
 impl<T> Ring<T> {
@@ -50,16 +60,12 @@ impl<T> Ring<T> {
     /// Full or closed.
     #[inline(always)]
     pub fn push(&self, value: T) -> Result<u64, Refused<T>> {
-        let mut offer = Some(value);
-        let make = |_: Claim<'_, ()>| offer.take().expect("it is asked for once");
-        let pushed = self.0.push_with(make);
-        pushed.map_err(|refusal| {
-            let value = offer.take().expect("a refusal takes nothing");
-            match refusal {
+        self.0
+            .push_with(Value(value))
+            .map_err(|(refusal, Value(value))| match refusal {
                 Refusal::Full => Refused::Full(value),
                 Refusal::Closed => Refused::Closed(value),
-            }
-        })
+            })
     }
 
     /// Takes the oldest value.

@@ -118,16 +118,17 @@ impl Roster {
     /// its last look sees the push.
     #[inline(never)]
     fn call_on(&self, first: IdleWord) -> Attention {
-        let mut word = first;
-        for _ in 0..=pace::wake_pauses() {
-            if word.searchers() > 0 {
-                return Attention::Searching;
-            }
+        let mut searching = first.searchers() > 0;
+        let mut pauses = pace::wake_pauses();
+        while !searching && pauses > 0 {
             hint::spin_loop();
             // ORDERING(idle-dekker): SeqCst, as in `notify`.
-            word = IdleWord(self.first.load(Ordering::SeqCst));
+            searching = IdleWord(self.first.load(Ordering::SeqCst)).searchers() > 0;
+            pauses -= 1;
         }
-        if self.wake_one() {
+        if searching {
+            Attention::Searching
+        } else if self.wake_one() {
             Attention::Woken
         } else {
             Attention::Busy

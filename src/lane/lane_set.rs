@@ -16,7 +16,7 @@ use std::mem::MaybeUninit;
 use crossbeam_utils::CachePadded;
 
 use super::pick::LaneBits;
-use super::{Annex, Claim, Refusal, Ring};
+use super::{Annex, Claim, Make, Refusal, Ring};
 use crate::admission::Gate;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::dekker_fence;
@@ -64,14 +64,14 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
         &self.lanes[lane]
     }
 
-    /// Appends what `make` returns to a lane; see [`Ring::push_with`].
+    /// Appends a value to a lane; see [`Ring::push_with`].
     #[inline(always)]
-    pub(crate) fn push_with(
+    pub(crate) fn push_with<M: Make<T, X>>(
         &self,
         lane: usize,
-        make: impl FnOnce(Claim<'_, X>) -> T,
-    ) -> Result<(), Refusal> {
-        self.lanes[lane].ring.push_with(make)?;
+        from: M,
+    ) -> Result<(), (Refusal, M)> {
+        self.lanes[lane].ring.push_with(from)?;
         self.mark(lane);
         Ok(())
     }

@@ -9,4 +9,4 @@ pub(crate) mod pick;
 pub(crate) mod ring;
 
 pub(crate) use lane_set::{GIVEN_UP, LaneSet};
-pub(crate) use ring::{Annex, Claim, Refusal, Ring};
+pub(crate) use ring::{Annex, Claim, Make, Refusal, Ring};

@@ -103,6 +103,19 @@ impl<X> Claim<'_, X> {
     }
 }
 
+/// What a value is made from once a position is claimed for it; comes back if none is.
+pub(crate) trait Make<T, X> {
+    /// Runs between claim and publication: it must be short and must not panic.
+    fn make(self, claim: Claim<'_, X>) -> T;
+}
+
+impl<T, X, F: FnOnce(Claim<'_, X>) -> T> Make<T, X> for F {
+    #[inline(always)]
+    fn make(self, claim: Claim<'_, X>) -> T {
+        self(claim)
+    }
+}
+
 struct Slot<T> {
     /// Whose turn the slot is: see the table above. Written by whoever the turn belongs to.
     sequence: AtomicU64,
@@ -287,15 +300,14 @@ impl<T, X: Annex<T>> Ring<T, X> {
         self.annexes[index].with(|annex| *beside = unsafe { *annex });
     }
 
-    /// Appends what `make` returns for the claimed position; returns the position.
+    /// Appends a value; returns its position.
     ///
-    /// `make` runs only after the claim, so that a refusal costs the caller nothing and a value is put
-    /// together in its slot; and before the publication, so it must be short and must not panic.
+    /// What it is made from is passed by value, so that a small one goes from registers to its slot.
     ///
     /// # Errors
-    /// Full or closed; `make` was not called.
+    /// Full or closed; what it would have been made from.
     #[inline(always)]
-    pub(crate) fn push_with(&self, make: impl FnOnce(Claim<'_, X>) -> T) -> Result<u64, Refusal> {
+    pub(crate) fn push_with<M: Make<T, X>>(&self, from: M) -> Result<u64, (Refusal, M)> {
         let slots = self.slots();
         let mut losses = 0;
         let mut retried = false;
@@ -309,18 +321,18 @@ impl<T, X: Annex<T>> Ring<T, X> {
                 if self.claim_tail(tail, 1) {
                     // SAFETY: winning the claim gave this thread sole use of the slot for this lap.
                     slot.value
-                        .with_mut(|cell| unsafe { (*cell).write(make(self.claimed(tail))) });
+                        .with_mut(|cell| unsafe { (*cell).write(from.make(self.claimed(tail))) });
                     slot.publish(tail);
                     return Ok(tail);
                 }
                 losses = back_off(losses);
             } else if tail & CLOSED != 0 {
-                return Err(Refusal::Closed);
+                return Err((Refusal::Closed, from));
             } else if sequence < tail {
                 // A lap behind: still occupied, or a consumer has claimed it and is about to
                 // release it, which is worth one more look.
                 if retried || tail >= self.taken() + slots.capacity() {
-                    return Err(Refusal::Full);
+                    return Err((Refusal::Full, from));
                 }
                 retried = true;
                 hint::spin_loop();

@@ -105,9 +105,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     ) -> Vec<Result<R, ExecuteError<Q, E>>> {
         if self.is_nested() {
             let refuse = |task: T| {
-                let mut offer = self.offer(task.into());
-                self.admit(&mut offer)?;
-                Err(self.refuse_nested(&mut offer).into())
+                let offer = self.admit(task.into())?;
+                Err(self.refuse_nested(offer).into())
             };
             return tasks.into_iter().map(refuse).collect();
         }
@@ -157,7 +156,7 @@ where
     /// Gathers the next tasks of one lane. Returns whether there are any.
     fn fill(&mut self) -> bool {
         while self.chunk.len() < CHUNK {
-            let Some(mut offer) = self.next.take().or_else(|| self.admit_next()) else {
+            let Some(offer) = self.next.take().or_else(|| self.admit_next()) else {
                 break;
             };
             if self.chunk.is_empty() {
@@ -166,8 +165,8 @@ where
                 self.next = Some(offer);
                 break;
             }
-            match self.pool.promise(&mut offer) {
-                Ok(ticket) => {
+            match self.pool.promise(offer) {
+                Ok((offer, ticket)) => {
                     self.chunk.push(offer);
                     self.entries.push(Entry::Waiting(ticket));
                 }
@@ -181,9 +180,8 @@ where
     /// The next task that is not refused at once.
     fn admit_next(&mut self) -> Option<Offer<Q, R, E>> {
         loop {
-            let mut offer = self.pool.offer(self.tasks.next()?.into());
-            match self.pool.admit(&mut offer) {
-                Ok(()) => return Some(offer),
+            match self.pool.admit(self.tasks.next()?.into()) {
+                Ok(offer) => return Some(offer),
                 Err(refused) => self.entries.push(Entry::refused(refused)),
             }
         }
@@ -205,13 +203,13 @@ where
             .iter_mut()
             .rev()
             .filter(|entry| matches!(entry, Entry::Waiting(_)));
-        for mut offer in self.chunk.drain(..) {
+        for offer in self.chunk.drain(..) {
             let refusal = if closed {
                 Refusal::Closed
             } else {
                 Refusal::Full
             };
-            let refused = self.pool.refuse(refusal, &mut offer);
+            let refused = self.pool.refuse(refusal, offer);
             *tickets
                 .next()
                 .expect("each task has its ticket among the entries") = Entry::refused(refused);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::WorkerPool;
 use crate::admission::OverflowPolicy;
+use crate::clock;
 use crate::error::{ExecuteError, SubmitError};
 use crate::idle::{Attention, caller};
 use crate::lane::Refusal;
@@ -21,6 +22,12 @@ use crate::worker::nesting;
 const PAUSES: u32 = 16;
 /// Yields to the workers that could make room, before it queues at the gate.
 const YIELDS: u32 = 20;
+
+/// The offer of a task, and the ticket for its outcome.
+pub(super) type Promised<Q, R, E> = (Offer<Q, R, E>, Ticket<R, E>);
+
+/// The deadline has passed.
+struct Late;
 
 impl<Q, R, E> WorkerPool<Q, R, E> {
     /// Hands a request over and awaits the response.
@@ -53,9 +60,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
-        let mut offer = self.offer(task);
-        let ticket = self.admit_promised(&mut offer)?;
-        let attention = self.enter(&mut offer).await?;
+        let (offer, ticket) = self.promise(self.admit(task)?)?;
+        let attention = self.enter(offer).await?;
         if attention == Attention::Searching {
             caller::linger(&self.engine.async_luck, || ticket.is_done()).await;
         }
@@ -118,9 +124,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let mut offer = self.offer(task.into());
-        let ticket = self.admit_promised(&mut offer)?;
-        self.try_enter(&mut offer)?;
+        let (offer, ticket) = self.promise(self.admit(task.into())?)?;
+        self.try_enter(offer)?;
         Ok(ticket)
     }
 
@@ -133,9 +138,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let mut offer = self.offer(task.into());
-        let ticket = self.admit_promised(&mut offer)?;
-        self.enter(&mut offer).await?;
+        let (offer, ticket) = self.promise(self.admit(task.into())?)?;
+        self.enter(offer).await?;
         Ok(ticket)
     }
 
@@ -151,9 +155,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self,
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        let mut offer = self.offer(task.into());
-        let ticket = self.admit_promised(&mut offer)?;
-        self.enter_blocking(&mut offer, None)?;
+        let (offer, ticket) = self.promise(self.admit(task.into())?)?;
+        self.enter_blocking(offer, None)?;
         Ok(ticket)
     }
 
@@ -163,9 +166,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// The task was refused; the request is inside the error.
     #[inline(always)]
     pub fn try_spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let mut offer = self.offer(task.into());
-        self.admit(&mut offer)?;
-        self.try_enter(&mut offer).map(drop)
+        let offer = self.admit(task.into())?;
+        self.try_enter(offer).map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -173,9 +175,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// # Errors
     /// The task was refused; the request is inside the error.
     pub async fn spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let mut offer = self.offer(task.into());
-        self.admit(&mut offer)?;
-        self.enter(&mut offer).await.map(drop)
+        let offer = self.admit(task.into())?;
+        self.enter(offer).await.map(drop)
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -187,9 +188,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// While the lane is full.
     #[inline]
     pub fn spawn_blocking(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
-        let mut offer = self.offer(task.into());
-        self.admit(&mut offer)?;
-        self.enter_blocking(&mut offer, None).map(drop)
+        let offer = self.admit(task.into())?;
+        self.enter_blocking(offer, None).map(drop)
     }
 
     fn submit_and_wait(
@@ -202,13 +202,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
-        let mut offer = self.offer(task);
-        self.admit(&mut offer)?;
+        let offer = self.admit(task)?;
         if self.is_nested() {
-            return Err(self.refuse_nested(&mut offer));
+            return Err(self.refuse_nested(offer));
         }
-        let ticket = self.promise(&mut offer)?;
-        let attention = self.enter_blocking(&mut offer, deadline)?;
+        let (offer, ticket) = self.promise(offer)?;
+        let attention = self.enter_blocking(offer, deadline)?;
         Ok((ticket, attention))
     }
 
@@ -223,116 +222,117 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         nesting::is_inside(Arc::as_ptr(&self.engine).addr())
     }
 
-    /// The task with its lane, which there may not be.
+    /// Finds the task's lane and looks at its deadline.
     #[inline(always)]
-    pub(super) fn offer(&self, task: ProcessingTask<Q>) -> Offer<Q, R, E> {
-        let lane = match task.address {
+    pub(super) fn admit(&self, task: ProcessingTask<Q>) -> Result<Offer<Q, R, E>, SubmitError<Q>> {
+        let ProcessingTask {
+            request,
+            mut context,
+            address,
+        } = task;
+        let lane = match address {
             Address::Priority(priority) => self.engine.lane_of(priority),
-            Address::Lane(lane) => lane,
+            Address::Lane(lane) if lane < self.engine.lanes.len() => lane,
+            Address::Lane(lane) => {
+                let lanes = self.engine.lanes.len();
+                return Err(SubmitError::NoSuchLane {
+                    lane,
+                    lanes,
+                    request,
+                });
+            }
         };
-        Offer::new(lane, task.request, task.context)
-    }
-
-    /// Looks whether the task's lane exists and its deadline is ahead.
-    #[inline(always)]
-    pub(super) fn admit(&self, offer: &mut Offer<Q, R, E>) -> Result<(), SubmitError<Q>> {
-        let lanes = self.engine.lanes.len();
-        if offer.lane >= lanes {
-            return Err(SubmitError::NoSuchLane {
-                lane: offer.lane,
-                lanes,
-                request: offer.take_back(),
-            });
+        if context.has_deadline() || self.engine.config.default_timeout.is_some() {
+            match self.deadline_ns(context.deadline_ns()) {
+                Ok(deadline_ns) => context.set_deadline_ns(deadline_ns),
+                Err(Late) => {
+                    self.engine.front.refuse(lane);
+                    return Err(SubmitError::Expired(request));
+                }
+            }
         }
-        if (offer.context.has_deadline() || self.engine.config.default_timeout.is_some())
-            && !self.date(&mut offer.context)
-        {
-            self.engine.front.refuse(offer.lane);
-            return Err(SubmitError::Expired(offer.take_back()));
-        }
-        Ok(())
+        Ok(Offer {
+            lane,
+            context,
+            request,
+            promise: Promise::default(),
+        })
     }
 
-    #[inline(always)]
-    fn admit_promised(&self, offer: &mut Offer<Q, R, E>) -> Result<Ticket<R, E>, SubmitError<Q>> {
-        self.admit(offer)?;
-        self.promise(offer)
-    }
-
-    /// Sets the default deadline if there is none. Returns whether the deadline is still ahead.
+    /// The deadline of a task: its own, or the default one if it has none. The numbers alone, because
+    /// a context whose address is taken has to lie in memory for every task.
     #[cold]
-    fn date(&self, context: &mut TaskContext) -> bool {
-        if context.has_deadline() {
-            return !context.expired(|| self.engine.clock.now_ns());
+    fn deadline_ns(&self, own: Option<u64>) -> Result<Option<u64>, Late> {
+        if let Some(deadline_ns) = own {
+            let late = self.engine.clock.now_ns() >= deadline_ns;
+            return if late { Err(Late) } else { Ok(own) };
         }
         let timeout = self.engine.config.default_timeout.unwrap_or(Duration::MAX);
-        if let Some(deadline) = self.engine.clock.now().checked_add(timeout) {
-            *context = context.with_deadline(deadline);
-        }
-        true
+        let deadline = self.engine.clock.now().checked_add(timeout);
+        Ok(deadline.map(clock::to_ns))
     }
 
     /// Promises the outcome of a task to the holder of the ticket.
     #[inline(always)]
     pub(super) fn promise(
         &self,
-        offer: &mut Offer<Q, R, E>,
-    ) -> Result<Ticket<R, E>, SubmitError<Q>> {
+        mut offer: Offer<Q, R, E>,
+    ) -> Result<Promised<Q, R, E>, SubmitError<Q>> {
         match Promise::pair(&self.engine.slab) {
             Some((promise, half)) => {
-                offer.promise(promise);
-                Ok(Ticket::new(half))
+                offer.promise = promise;
+                Ok((offer, Ticket::new(half)))
             }
             None => Err(self.refuse(Refusal::Full, offer)),
         }
     }
 
     #[inline(always)]
-    fn try_enter(&self, offer: &mut Offer<Q, R, E>) -> Result<Attention, SubmitError<Q>> {
-        match self.engine.submit(offer) {
-            Ok(attention) => Ok(attention),
-            Err(refusal) => Err(self.refuse(refusal, offer)),
-        }
+    fn try_enter(&self, offer: Offer<Q, R, E>) -> Result<Attention, SubmitError<Q>> {
+        self.engine
+            .submit(offer)
+            .map_err(|(refusal, offer)| self.refuse(refusal, offer))
     }
 
     /// Counts a refusal and hands the request back.
     #[cold]
-    pub(super) fn refuse(&self, refusal: Refusal, offer: &mut Offer<Q, R, E>) -> SubmitError<Q> {
+    pub(super) fn refuse(&self, refusal: Refusal, offer: Offer<Q, R, E>) -> SubmitError<Q> {
         self.engine.front.refuse(offer.lane);
         match refusal {
-            Refusal::Full => SubmitError::Full(offer.take_back()),
-            Refusal::Closed => SubmitError::Closed(offer.take_back()),
+            Refusal::Full => SubmitError::Full(offer.request),
+            Refusal::Closed => SubmitError::Closed(offer.request),
         }
     }
 
     /// Counts a refusal of work that would wait for its own pool, and hands the request back.
     #[cold]
-    pub(super) fn refuse_nested(&self, offer: &mut Offer<Q, R, E>) -> SubmitError<Q> {
+    pub(super) fn refuse_nested(&self, offer: Offer<Q, R, E>) -> SubmitError<Q> {
         self.engine.front.refuse(offer.lane);
-        SubmitError::Nested(offer.take_back())
+        SubmitError::Nested(offer.request)
     }
 
     pub(super) fn may_wait(&self, lane: usize) -> bool {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(&self, offer: &mut Offer<Q, R, E>) -> Result<Attention, SubmitError<Q>> {
-        let mut refusal = match self.engine.submit(offer) {
+    async fn enter(&self, offer: Offer<Q, R, E>) -> Result<Attention, SubmitError<Q>> {
+        let lane = offer.lane;
+        let (mut refusal, mut offer) = match self.engine.submit(offer) {
             Ok(attention) => return Ok(attention),
-            Err(refusal) => refusal,
+            Err(refused) => refused,
         };
-        let mut turn = self.engine.turn(offer.lane);
+        let mut turn = self.engine.turn(lane);
         loop {
-            if refusal == Refusal::Closed || !self.may_wait(offer.lane) {
+            if refusal == Refusal::Closed || !self.may_wait(lane) {
                 return Err(self.refuse(refusal, offer));
             }
             poll_fn(|context| turn.poll(context)).await;
-            refusal = match self.engine.submit(offer) {
+            (refusal, offer) = match self.engine.submit(offer) {
                 Ok(attention) => {
                     turn.got_in();
                     return Ok(attention);
                 }
-                Err(refusal) => refusal,
+                Err(refused) => refused,
             };
         }
     }
@@ -340,12 +340,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     #[inline(always)]
     fn enter_blocking(
         &self,
-        offer: &mut Offer<Q, R, E>,
+        offer: Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<Attention, SubmitError<Q>> {
         match self.engine.submit(offer) {
             Ok(attention) => Ok(attention),
-            Err(refusal) => self.wait_to_enter(refusal, offer, deadline),
+            Err((refusal, offer)) => self.wait_to_enter(refusal, offer, deadline),
         }
     }
 
@@ -354,13 +354,14 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     fn wait_to_enter(
         &self,
         mut refusal: Refusal,
-        offer: &mut Offer<Q, R, E>,
+        mut offer: Offer<Q, R, E>,
         deadline: Option<Instant>,
     ) -> Result<Attention, SubmitError<Q>> {
-        let mut turn = self.engine.turn(offer.lane);
+        let lane = offer.lane;
+        let mut turn = self.engine.turn(lane);
         let mut tries = 0;
         loop {
-            if refusal == Refusal::Closed || !self.may_wait(offer.lane) {
+            if refusal == Refusal::Closed || !self.may_wait(lane) {
                 return Err(self.refuse(refusal, offer));
             }
             if self.is_nested() {
@@ -376,12 +377,12 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
                 }
             }
             tries += 1;
-            refusal = match self.engine.submit(offer) {
+            (refusal, offer) = match self.engine.submit(offer) {
                 Ok(attention) => {
                     turn.got_in();
                     return Ok(attention);
                 }
-                Err(refusal) => refusal,
+                Err(refused) => refused,
             };
         }
     }

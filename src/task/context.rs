@@ -109,8 +109,7 @@ impl TaskContext {
     /// Sets the moment after which the task must not be started.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
-        self.deadline_ns = clock::to_ns(deadline);
-        self.given |= DEADLINE;
+        self.set_deadline_ns(Some(clock::to_ns(deadline)));
         self
     }
 
@@ -133,6 +132,21 @@ impl TaskContext {
     #[inline(always)]
     pub(crate) fn has_deadline(&self) -> bool {
         self.given & DEADLINE != 0
+    }
+
+    /// The deadline, in nanoseconds since the process's epoch.
+    #[inline(always)]
+    pub(crate) fn deadline_ns(&self) -> Option<u64> {
+        self.has_deadline().then_some(self.deadline_ns)
+    }
+
+    /// Sets the deadline if there is one.
+    #[inline(always)]
+    pub(crate) fn set_deadline_ns(&mut self, deadline_ns: Option<u64>) {
+        if let Some(deadline_ns) = deadline_ns {
+            self.deadline_ns = deadline_ns;
+            self.given |= DEADLINE;
+        }
     }
 
     /// Whether it says nothing.

@@ -46,56 +46,25 @@ impl<Q, R, E> Annex<Task<Q, R, E>> for Papers {
 pub(crate) struct Offer<Q, R, E> {
     pub(crate) lane: usize,
     pub(crate) context: TaskContext,
-    /// The request and the promise; gone once the lane has taken them.
-    parts: Option<(Q, Promise<Answer<R, E>>)>,
+    pub(crate) request: Q,
+    /// Nobody's, until the outcome is promised to somebody.
+    pub(crate) promise: Promise<Answer<R, E>>,
 }
 
 impl<Q, R, E> Offer<Q, R, E> {
-    /// An offer to this lane. Nobody waits for the outcome until it is promised.
-    #[inline(always)]
-    pub(crate) fn new(lane: usize, request: Q, context: TaskContext) -> Self {
-        Self {
-            lane,
-            context,
-            parts: Some((request, Promise::default())),
-        }
-    }
-
-    /// Promises the outcome to the other half's holder.
-    ///
-    /// # Panics
-    /// When a lane has taken the task.
-    #[inline(always)]
-    pub(crate) fn promise(&mut self, promise: Promise<Answer<R, E>>) {
-        let parts = self.parts.as_mut();
-        parts
-            .expect("an outcome is promised before a lane takes the task")
-            .1 = promise;
-    }
-
     /// The task, stamped so, for the lane that takes it.
-    ///
-    /// # Panics
-    /// When it was taken before.
     #[inline(always)]
-    pub(crate) fn take(&mut self, mut claim: Claim<'_, Papers>, stamp_ns: u64) -> Task<Q, R, E> {
-        let (request, mut promise) = self.parts.take().expect("a lane takes a task once");
+    pub(crate) fn accept(mut self, mut claim: Claim<'_, Papers>, stamp_ns: u64) -> Task<Q, R, E> {
         if stamp_ns != 0 || !self.context.is_empty() {
-            promise.mark();
+            self.promise.mark();
             claim.lay_down(Papers {
                 context: self.context,
                 stamp_ns,
             });
         }
-        Task { request, promise }
-    }
-
-    /// Takes the request back; whoever it was promised to is told that it was lost.
-    ///
-    /// # Panics
-    /// When a lane has taken the task.
-    pub(crate) fn take_back(&mut self) -> Q {
-        let parts = self.parts.take();
-        parts.expect("a refused task stays with its submitter").0
+        Task {
+            request: self.request,
+            promise: self.promise,
+        }
     }
 }

@@ -192,6 +192,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::lane::Claim;
 
     type Token = Arc<()>;
 
@@ -202,7 +203,8 @@ mod tests {
                 request: Arc::clone(token),
                 promise: Promise::default(),
             };
-            lanes.push_with(lane, |_| task).expect("the lane has room");
+            let make = |_: Claim<'_, Papers>| task;
+            assert!(lanes.push_with(lane, make).is_ok(), "the lane has room");
         }
         lanes
     }
