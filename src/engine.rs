@@ -43,6 +43,8 @@ pub(crate) struct Engine<Q, R, E> {
     pub(crate) luck: Luck,
     /// Whether async ones do.
     pub(crate) async_luck: Luck,
+    /// Whether submitters do well to yield while a lane is full.
+    pub(crate) room_luck: Luck,
     pub(crate) config: WorkerPoolConfig,
     /// A task is timed if its spread position has none of these bits.
     sample_mask: u64,
@@ -110,6 +112,7 @@ impl<Q, R, E> Engine<Q, R, E> {
             events: Events::new(),
             luck: Luck::new(),
             async_luck: Luck::new(),
+            room_luck: Luck::new(),
             sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
             config,
             priority_lanes: TaskPriority::ALL.map(|priority| priority.lane(lanes)),

@@ -132,8 +132,8 @@ impl Yielding {
     }
 }
 
-/// Whether spinning helps, as the callers of one pool have found: after `m` misses in a row it is
-/// skipped `2^m - 1` times.
+/// Whether to spin or to yield helps, as the callers of one pool have found: after `m` misses in a row it
+/// is skipped `2^m - 1` times.
 #[derive(Debug)]
 pub(crate) struct Luck {
     /// Misses in a row in the low half, skips left in the high half. Any caller writes it; a lost

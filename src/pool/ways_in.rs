@@ -14,14 +14,15 @@ use crate::error::{ExecuteError, SubmitError};
 use crate::idle::{Attention, caller};
 use crate::lane::Refusal;
 use crate::reply::{Promise, Ticket};
-use crate::sync::{hint, thread};
+use crate::sync::{hint, patience, thread};
 use crate::task::{Address, Offer, ProcessingTask, TaskContext, TaskPriority};
 use crate::worker::nesting;
 
-/// Looks at a full lane with a short pause between, before it yields.
-const PAUSES: u32 = 16;
+/// Looks for room in a full lane, with some pauses before each.
+const LOOKS: u32 = patience(32);
+const PAUSES: u32 = 8;
 /// Yields to the workers that could make room, before it queues at the gate.
-const YIELDS: u32 = 20;
+const YIELDS: u32 = patience(4);
 
 /// The offer of a task, and the ticket for its outcome.
 pub(super) type Promised<Q, R, E> = (Offer<Q, R, E>, Ticket<R, E>);
@@ -349,7 +350,30 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         }
     }
 
-    /// Waits for room: a moment with pauses, some yields, then at the gate.
+    /// Waits a moment for the workers to make room, an eighth of the lane or more, so that the submitter can
+    /// go on for a while: first beside them, then, if that has paid lately, letting them have this CPU. Returns
+    /// whether they did.
+    fn await_room(&self, lane: usize) -> bool {
+        let ring = &self.engine.lanes.lane(lane).ring;
+        let beside = (0..LOOKS).any(|_| {
+            hint::pause(PAUSES);
+            ring.has_room((ring.capacity() / 8).max(1))
+        });
+        if beside {
+            return true;
+        }
+        if !self.engine.room_luck.is_with_us() {
+            return false;
+        }
+        let made = (0..YIELDS).any(|_| {
+            thread::yield_now();
+            ring.has_room((ring.capacity() / 2).max(1))
+        });
+        self.engine.room_luck.note(made);
+        made
+    }
+
+    /// Waits for room: a moment beside the workers, then at the gate.
     #[cold]
     fn wait_to_enter(
         &self,
@@ -367,13 +391,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             if self.is_nested() {
                 return Err(self.refuse_nested(offer));
             }
-            match tries {
-                0 => hint::pause(PAUSES),
-                1..=YIELDS => thread::yield_now(),
-                _ => {
-                    if caller::wait(deadline, |context| turn.poll(context)).is_none() {
-                        return Err(self.refuse(refusal, offer));
-                    }
+            if tries > 0 || !self.await_room(lane) {
+                let waited = caller::wait(deadline, |context| turn.poll(context));
+                if waited.is_none() {
+                    return Err(self.refuse(refusal, offer));
                 }
             }
             tries += 1;
