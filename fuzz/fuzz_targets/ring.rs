@@ -18,7 +18,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::{Arbitrary, Result, Unstructured};
 use lanepool::internals::{Refused, Ring};
 use libfuzzer_sys::fuzz_target;
 
@@ -26,7 +26,18 @@ use libfuzzer_sys::fuzz_target;
 struct Scenario {
     #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=64))]
     capacity: usize,
+    #[arbitrary(with = as_many_as_there_are)]
     operations: Vec<Operation>,
+}
+
+/// To the end of the input. A derived list asks before each element whether to go on, and half of all
+/// bytes say no.
+fn as_many_as_there_are(u: &mut Unstructured<'_>) -> Result<Vec<Operation>> {
+    let mut operations = Vec::new();
+    while !u.is_empty() {
+        operations.push(u.arbitrary()?);
+    }
+    Ok(operations)
 }
 
 #[derive(Arbitrary, Debug)]

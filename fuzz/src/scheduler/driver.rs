@@ -110,6 +110,7 @@ impl<M: Machine> Driver<M> {
             Operation::StreamDrop => self.stream_drop(),
             Operation::Poll(which) => self.with_call(*which, Self::poll),
             Operation::Drop(which) => self.with_call(*which, Self::give_up),
+            Operation::DropWoken => self.drop_woken(),
             Operation::Detach(which) => self.with_call(*which, Self::detach),
             Operation::WaitNoTime(which) => self.with_call(*which, Self::wait_no_time),
             Operation::Release(which, end) => {

@@ -5,13 +5,25 @@ use lanepool::{LaneConfig, OverflowPolicy, TaskPriority, WorkerPoolConfig};
 
 const NO_LANE: usize = 15;
 const MOST_LANES: usize = 8;
+const MOST_OPERATIONS: usize = 400;
 
 /// One run of a target.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct Scenario {
     pub(crate) shape: Shape,
-    pub(crate) operations: Vec<Operation>,
     pub(crate) ending: Ending,
+    #[arbitrary(with = as_many_as_there_are)]
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// To the end of the input. A derived list asks before each element whether to go on, and half of all
+/// bytes say no.
+fn as_many_as_there_are(u: &mut Unstructured<'_>) -> Result<Vec<Operation>> {
+    let mut operations = Vec::new();
+    while !u.is_empty() && operations.len() < MOST_OPERATIONS {
+        operations.push(u.arbitrary()?);
+    }
+    Ok(operations)
 }
 
 /// How the pool is built.
@@ -119,6 +131,8 @@ pub(crate) enum Operation {
     /// A future or ticket that is held.
     Poll(u8),
     Drop(u8),
+    /// A future that was let into its lane and has not tried yet.
+    DropWoken,
     Detach(u8),
     WaitNoTime(u8),
     /// The end of a task that waits for its gate.
@@ -153,15 +167,23 @@ impl<'a> Arbitrary<'a> for Operation {
             20 | 21 => Self::Spawn(u.arbitrary()?),
             22..=25 => Self::Execute(u.arbitrary()?),
             26..=28 => {
-                let tasks = u.int_in_range(0..=24)?;
-                Self::Batch((0..tasks).map(|_| u.arbitrary()).collect::<Result<_>>()?)
+                let [tasks, same_lane]: [u8; 2] = u.arbitrary()?;
+                let tasks = (0..tasks % 25).map(|_| u.arbitrary());
+                let mut tasks = tasks.collect::<Result<Vec<TaskSpec>>>()?;
+                if let Some(address) = tasks.first().map(|first| first.address)
+                    && same_lane % 2 == 0
+                {
+                    tasks.iter_mut().for_each(|task| task.address = address);
+                }
+                Self::Batch(tasks)
             }
             29 | 30 => Self::StreamTrySubmit(u.arbitrary()?),
             31 | 32 => Self::StreamSubmit(u.arbitrary()?),
             33 | 34 => Self::StreamNext,
             35 => Self::StreamDrop,
             36..=39 => Self::Poll(u.arbitrary()?),
-            40..=42 => Self::Drop(u.arbitrary()?),
+            40 | 41 => Self::Drop(u.arbitrary()?),
+            42 => Self::DropWoken,
             43 => Self::Detach(u.arbitrary()?),
             44 => Self::WaitNoTime(u.arbitrary()?),
             45..=49 => Self::Release(u.arbitrary()?, End::arbitrary(u)?),

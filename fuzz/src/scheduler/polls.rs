@@ -23,6 +23,15 @@ impl<M: Machine> Driver<M> {
         }
     }
 
+    /// Drops a call that was woken at its gate.
+    pub(crate) fn drop_woken(&mut self) {
+        let woken = |held: &Held| held.at_gate.is_some() && held.bell.has_rung();
+        if let Some(index) = self.calls.iter().position(woken) {
+            let held = self.calls.remove(index);
+            self.give_up(held);
+        }
+    }
+
     /// Polls a call, and keeps it unless it is ready.
     pub(crate) fn poll(&mut self, mut held: Held) {
         let notified = held.bell.take();
