@@ -151,7 +151,7 @@
 //! ## Idle costs nothing
 //!
 //! A thread without a task looks around for a microsecond or so, yields some dozens of times at most,
-//! and sleeps on a futex until it is woken. An async worker sleeps on its waker at once. There is no
+//! and sleeps on a futex until it is woken. Of two that look around one sleeps at once. An async worker sleeps on its waker at once. There is no
 //! timer, and a pool at rest polls nothing.
 //!
 //! # Ways in
@@ -270,7 +270,8 @@
 //!   are unaffected, and no code of the user runs in that window.
 //! - **Runs.** A worker that finds tasks to cost less than 60 ns claims a few at once, at most 16, so
 //!   up to 15 tasks can be bound to a worker that then meets a slow one. Higher lanes overtake them,
-//!   and a `max_run_length` of 1 turns runs off. Async workers form none.
+//!   and a `max_run_length` of 1 turns runs off. Async workers form none. A worker that keeps finding two
+//!   or three such tasks lets the lane fill for a microsecond before its next claim.
 //! - **Requests lie inline.** A lane's memory is its capacity times the size of a request and about 80
 //!   bytes, and a request is moved by copying. Box those of more than about 128 bytes.
 //! - **Nested waits that are not detected:** [`Ticket::wait`] and [`ResultStream::next_blocking`]

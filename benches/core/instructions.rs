@@ -12,7 +12,7 @@
 //! Under callgrind a task takes fifty times as long, and a worker that measures such times takes one task at
 //! a time, as it should with long ones. So the pool is given a clock that stands still, and takes runs of
 //! 16, as it does with tiny tasks outside callgrind. What is left out by that is to read the machine's clock,
-//! for one task in 32 and a few runs: about five instructions a task. One figure has the machine's clock,
+//! for one task in 64 and a few runs: about three instructions a task. One figure has the machine's clock,
 //! hence a claim for each task; it bounds what any task can cost.
 
 use std::time::Duration;

@@ -36,6 +36,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// When the lane is full this waits for room, or refuses, as the lane's policy says. Dropping the
     /// future cancels: a task that has not been started never will be. Needs no runtime.
     ///
+    /// A caller that comes again and again, alone on its thread, polls for its answer for up to 1.5 µs before
+    /// it lets the thread go, as long as that pays.
+    ///
     /// # Errors
     /// The request was refused and is inside the error, or the task has another outcome.
     ///
