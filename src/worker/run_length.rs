@@ -6,8 +6,8 @@
 //! drops at once when they are not.
 //!
 //! A worker that is as quick as its producers walks on their heels: it finds two or three tasks at a
-//! time, and every one costs both sides the transfer of a cache line. When long runs come out short
-//! several times in a row, the worker lets the lane fill for a moment first.
+//! time, and every one costs both sides the transfer of a cache line. When runs come out short several
+//! times in a row, the worker lets the lane fill for a moment first.
 
 use super::hand::LONGEST_RUN;
 
@@ -87,7 +87,7 @@ impl RunLength {
     /// A claim for as many as a run may have took so many.
     #[inline]
     pub(super) fn ran(&mut self, tasks: usize) {
-        if self.is_longest() && tasks < self.length {
+        if self.length > 1 && tasks < self.length {
             self.short_runs += 1;
         } else {
             self.short_runs = 0;

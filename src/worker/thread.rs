@@ -112,7 +112,8 @@ impl Searcher {
             }
         }
         shift.stays_idle();
-        let wanted = match shift.runs_are_longest() {
+        let flood = shift.runs_are_longest();
+        let wanted = match flood {
             true => pace::YIELDS_AFTER_LONG_RUN,
             false => pace::YIELDS,
         };
@@ -120,7 +121,9 @@ impl Searcher {
             if engine.lanes.any_ready() {
                 return shift.has_next();
             }
-            if !engine.roster.searches_alone(shift.worker) || self.yielding.yield_once() {
+            // One searcher is enough, but in a flood it would be woken again at once.
+            let needless = !flood && !engine.roster.searches_alone(shift.worker);
+            if needless || self.yielding.yield_once() {
                 break;
             }
         }
