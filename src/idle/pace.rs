@@ -15,6 +15,9 @@ use crate::sync::{hint, patience, thread};
 /// How long the only searching worker polls for the next task: a little more than a quick caller
 /// takes to come back.
 const WORKER_SPIN_NS: u64 = 1_000;
+/// How long any searching worker polls on a loaded host, where it does not yield: what a sleeping caller
+/// takes to come back.
+const LOADED_SPIN_NS: u64 = 10_000;
 /// How long a blocked caller polls for its answer.
 const CALLER_SPIN_NS: u64 = 2_000;
 /// How long an async caller polls for its answer before it lets others use its thread.
@@ -36,6 +39,7 @@ const PENALTY_EPISODES: u32 = 4_096;
 
 struct Pauses {
     worker: u32,
+    loaded: u32,
     caller: u32,
     linger: u32,
     fill: u32,
@@ -49,6 +53,7 @@ fn pauses() -> &'static Pauses {
         if cpus::usable() == 1 || patience(1) == 0 {
             return Pauses {
                 worker: 0,
+                loaded: 0,
                 caller: 0,
                 linger: 0,
                 fill: 0,
@@ -66,6 +71,7 @@ fn pauses() -> &'static Pauses {
         let count = |ns: u64| (ns / pause_ns).clamp(1, 4_096) as u32;
         Pauses {
             worker: count(WORKER_SPIN_NS),
+            loaded: count(LOADED_SPIN_NS),
             caller: count(CALLER_SPIN_NS),
             linger: count(LINGER_NS),
             fill: count(FILL_NS),
@@ -82,6 +88,11 @@ pub(crate) fn calibrate() {
 /// How many times a lone searching worker polls with a pause between.
 pub(crate) fn worker_spins() -> u32 {
     pauses().worker
+}
+
+/// How many times a searching worker polls with a pause between on a loaded host.
+pub(crate) fn loaded_spins() -> u32 {
+    pauses().loaded
 }
 
 /// How many times a blocked caller polls with a pause between.
@@ -122,14 +133,19 @@ impl Yielding {
 
     /// Yields once and notes whether the host is loaded. Returns whether it is.
     pub(crate) fn yield_once(&mut self) -> bool {
-        let start = Instant::now();
-        thread::yield_now();
-        let loaded = start.elapsed() > Duration::from_nanos(LOADED_HOST_NS);
+        let loaded = yield_takes_long();
         if loaded {
             self.penalty = PENALTY_EPISODES;
         }
         loaded
     }
+}
+
+/// Yields once. Returns whether other work took the CPU for so long that the host must be loaded.
+fn yield_takes_long() -> bool {
+    let start = Instant::now();
+    thread::yield_now();
+    start.elapsed() > Duration::from_nanos(LOADED_HOST_NS)
 }
 
 /// Whether to spin or to yield helps, as the callers of one pool have found: after `m` misses in a row it
@@ -160,6 +176,33 @@ impl Luck {
         }
         self.packed
             .store((skips - 1) << 32 | misses, Ordering::Relaxed);
+        false
+    }
+
+    /// Yields up to so many times until it helps, if that has paid lately, and notes whether it did; on a
+    /// loaded host it is not tried again for long. Returns whether it helped.
+    pub(crate) fn yield_until(&self, yields: u32, helped: impl Fn() -> bool) -> bool {
+        if !self.is_with_us() {
+            return false;
+        }
+        for _ in 0..yields {
+            let loaded = yield_takes_long();
+            if loaded {
+                // Relaxed: a hint.
+                let skips = u64::from(PENALTY_EPISODES);
+                self.packed.store(skips << 32, Ordering::Relaxed);
+            }
+            if helped() {
+                if !loaded {
+                    self.note(true);
+                }
+                return true;
+            }
+            if loaded {
+                return false;
+            }
+        }
+        self.note(false);
         false
     }
 

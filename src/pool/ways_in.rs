@@ -14,7 +14,7 @@ use crate::error::{ExecuteError, SubmitError};
 use crate::idle::{Attention, caller};
 use crate::lane::Refusal;
 use crate::reply::{Promise, Ticket};
-use crate::sync::{hint, patience, thread};
+use crate::sync::{hint, patience};
 use crate::task::{Address, Offer, ProcessingTask, TaskContext, TaskPriority};
 use crate::worker::nesting;
 
@@ -365,15 +365,8 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         if beside {
             return true;
         }
-        if !self.engine.room_luck.is_with_us() {
-            return false;
-        }
-        let made = (0..YIELDS).any(|_| {
-            thread::yield_now();
-            ring.has_room((ring.capacity() / 2).max(1))
-        });
-        self.engine.room_luck.note(made);
-        made
+        let luck = &self.engine.room_luck;
+        luck.yield_until(YIELDS, || ring.has_room((ring.capacity() / 2).max(1)))
     }
 
     /// Waits for room: a moment beside the workers, then at the gate.

@@ -117,7 +117,17 @@ impl Searcher {
             true => pace::YIELDS_AFTER_LONG_RUN,
             false => pace::YIELDS,
         };
-        for _ in 0..self.yielding.allowance(wanted) {
+        let yields = self.yielding.allowance(wanted);
+        if yields == 0 {
+            // On a loaded host a yield gives the CPU away for long, and to sleep does so too.
+            for _ in 0..pace::loaded_spins() {
+                if engine.lanes.any_ready() {
+                    return shift.has_next();
+                }
+                hint::spin_loop();
+            }
+        }
+        for _ in 0..yields {
             if engine.lanes.any_ready() {
                 return shift.has_next();
             }
