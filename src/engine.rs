@@ -24,7 +24,7 @@ use crate::stats::{
     WorkerStatistics,
 };
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::thread;
+use crate::sync::{Mutex, thread};
 use crate::task::{Answer, Offer, Outcome, Papers, Task, TaskContext, TaskPriority};
 
 /// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
@@ -39,6 +39,8 @@ pub(crate) struct Engine<Q, R, E> {
     pub(crate) clock: Clock,
     pub(crate) watch: Option<Watch>,
     pub(crate) events: Events,
+    /// Whether the close has been announced.
+    close_said: Mutex<bool>,
     /// Whether blocked callers of this pool do well to spin.
     pub(crate) luck: Luck,
     /// Whether async ones do.
@@ -110,6 +112,7 @@ impl<Q, R, E> Engine<Q, R, E> {
             clock,
             watch,
             events: Events::new(),
+            close_said: Mutex::new(false),
             luck: Luck::new(),
             async_luck: Luck::new(),
             room_luck: Luck::new(),
@@ -189,9 +192,13 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     /// Accepts nothing more; workers end once the lanes are empty. Whoever waits for room finds out.
     pub(crate) fn close(&self) {
-        if !self.lanes.is_closed() {
-            // Said first: a worker that has nothing left to do ends at once, and says so.
-            self.events.emit(PoolEvent::Closed);
+        {
+            // Said once, and before anybody closes: a worker that has nothing left to do ends at once, and
+            // says so.
+            let mut said = self.close_said.lock();
+            if !std::mem::replace(&mut *said, true) {
+                self.events.emit(PoolEvent::Closed);
+            }
         }
         self.lanes.close();
         self.roster.wake_all();
