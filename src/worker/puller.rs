@@ -55,16 +55,18 @@ impl Puller {
         hand: &mut Hand<Q, R, E>,
         mut occupied: LaneBits,
     ) -> bool {
-        if occupied & GIVEN_UP != 0 {
-            return false;
-        }
         if hand.is_empty() {
             self.length.done(|| engine.clock.now_ns());
             if self.length.lets_them_fill() {
                 hint::pause(pace::fill_pauses());
+                // The pool may have been given up meanwhile.
+                occupied = engine.lanes.occupied();
             }
         } else {
             occupied |= 1 << hand.lane();
+        }
+        if occupied & GIVEN_UP != 0 {
+            return false;
         }
         let counts = occupied & occupied.wrapping_sub(1) != 0;
         if counts && let Some(lane) = self.turns.pull(occupied) {
