@@ -77,6 +77,7 @@ fn watch(pool: Pool<Order>, ledger: Ledger) -> Result<Usage> {
     if before.threads() == 0 {
         return Err("the pool has no thread to watch".into());
     }
+    // The stretch that is measured: what the pool uses while nobody does anything.
     thread::sleep(WATCH);
     let usage = threads::others()?.since(&before);
     ledger.close(pool, WARM_UP, sum_below(WARM_UP))?;
@@ -89,6 +90,7 @@ fn settle() -> Result<()> {
     let limit = Instant::now() + SETTLE_LIMIT;
     let mut before = threads::others()?;
     while Instant::now() < limit {
+        // The stretch between two readings that must be equal.
         thread::sleep(SETTLED);
         let now = threads::others()?;
         if now.since(&before) == Usage::default() {

@@ -69,6 +69,7 @@ fn blocking(count: u64, pause: Option<Duration>) -> Result<Trips> {
     let mut times_us = Vec::with_capacity(count as usize);
     for number in 0..count {
         if let Some(pause) = pause {
+            // The pause is the workload: the pool is to fall asleep.
             thread::sleep(pause);
         }
         let began = Instant::now();
@@ -130,6 +131,7 @@ fn dispatch(report: &mut Report, count: u64) -> Result<()> {
     };
     let pool = WorkerPool::with_config(adder, config)?;
     for number in 0..count {
+        // The pause is the workload: the pool is to fall asleep.
         thread::sleep(PAUSE);
         expect(
             number,

@@ -70,6 +70,7 @@ pub(crate) fn run<C: Contender>(milliseconds: u64) -> Result<Values> {
         return Err("the pool has no thread to watch".into());
     }
     let watch = Duration::from_millis(milliseconds);
+    // The stretch that is measured: what the pool uses while nobody does anything.
     thread::sleep(watch);
     let usage = threads::others()?.since(&before);
     warm_up(&pool, WARM_UP)?;
@@ -87,6 +88,7 @@ fn settle() -> Result<()> {
     let limit = Instant::now() + SETTLE_LIMIT;
     let mut before = threads::others()?;
     while Instant::now() < limit {
+        // The stretch between two readings that must be equal.
         thread::sleep(SETTLED);
         let now = threads::others()?;
         if now.since(&before) == Usage::default() {

@@ -177,6 +177,7 @@ fn send(board: &'static Board, pool: &impl Tasks<Arrival>, cpus: usize) {
         let due = board.began + due;
         let rest = due.saturating_duration_since(Instant::now());
         if rest > spin {
+            // The workload is when tasks arrive; the last stretch is spun, to be on time.
             thread::sleep(rest - spin);
         }
         while Instant::now() < due {

@@ -150,6 +150,7 @@ pub(crate) fn run<C: Contender>(case: &str, milliseconds: u64) -> Result<Values>
     let (began, low_before) = (Instant::now(), tally::totals().first);
     for number in 0..milliseconds as u32 {
         let due = began + PERIOD * number;
+        // The workload is when probes arrive.
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let probe = Work::Probe {
             board,

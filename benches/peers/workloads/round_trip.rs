@@ -141,6 +141,7 @@ impl Trips {
             return None;
         }
         if self.idle {
+            // The pause is the workload: the pool is to fall asleep.
             thread::sleep(PAUSE);
         }
         Some(self.times_us.len() as u64)

@@ -113,6 +113,7 @@ pub(crate) fn await_tasks(tasks: u64) -> Result<()> {
             )
             .into());
         }
+        // Polls, for no rival tells; seldom, to take no CPU from the workers.
         thread::sleep(Duration::from_micros(100));
     }
 }
