@@ -42,6 +42,10 @@ fuzz seconds="60":
 bench *arguments:
     cargo bench -p lanepool-bench --bench core -- {{ arguments }}
 
+# The scheduling strategies on five loads: --quick, --json, --only GROUP.
+scheduling *arguments:
+    cargo bench -p lanepool-bench --bench scheduling -- {{ arguments }}
+
 # The comparison with the rivals: --quick, --only W1,W3, --contenders NAME, --help for more.
 peers *arguments:
     cargo bench -p lanepool-bench --bench peers -- {{ arguments }}

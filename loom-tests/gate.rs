@@ -6,9 +6,9 @@ use std::task::{Context, Waker};
 use loom::thread;
 
 use super::{DEADLOCK, Flaw, check, join_all, must_fail, pop, push};
-use crate::admission::Turn;
+use crate::admission::{Room, Turn};
 use crate::idle::caller;
-use crate::lane::LaneSet;
+use crate::lane::{LaneSet, Ring};
 use crate::sync::Mutation;
 
 /// A lane of two tasks, and full.
@@ -20,7 +20,7 @@ fn full_lane() -> Arc<LaneSet<u32>> {
     Arc::new(lanes)
 }
 
-fn turn(lanes: &LaneSet<u32>) -> Turn<'_, u32> {
+fn turn(lanes: &LaneSet<u32>) -> Turn<'_, Ring<u32>> {
     let lane = lanes.lane(0);
     Turn::new(&lane.gate, &lane.ring)
 }

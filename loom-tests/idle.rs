@@ -35,19 +35,27 @@ impl Crew {
     /// The steps of `Engine::submit`.
     fn submit(&self, task: u32) {
         assert!(push(&self.lanes, 0, task), "there is room");
-        self.roster.notify();
+        if let Some(look) = self.roster.look() {
+            self.roster.call_on(look, 0, None);
+        }
     }
 
     /// A pull: nothing, where the hint says so.
     fn pull(&self) -> Option<u32> {
-        (self.lanes.occupied() != 0)
+        (self.lanes.hint().lanes() != 0)
             .then(|| pop(&self.lanes, 0))
             .flatten()
     }
 
     fn found(&self, search: Search) {
-        let more = || !Flaw::NoBaton.is_built_in() && self.lanes.any_claims();
-        self.roster.found(search, more);
+        let waiting = |lanes| {
+            if Flaw::NoBaton.is_built_in() {
+                0
+            } else {
+                self.lanes.waiting(lanes)
+            }
+        };
+        self.roster.found(search, waiting);
     }
 
     /// The steps of a thread's `Searcher::find`.
@@ -69,7 +77,7 @@ impl Crew {
             }
             self.lanes.refresh_hint();
             let announced = self.roster.announce(search);
-            if Flaw::NoLastLook.is_built_in() || !self.lanes.any_stirs() {
+            if Flaw::NoLastLook.is_built_in() || !self.lanes.any_stirs(self.lanes.all()) {
                 search = self.roster.sleep(announced);
                 found = self.pull();
                 continue;
@@ -226,7 +234,8 @@ mod of_tasks {
                 let search = self.roster.begin_search(worker);
                 self.lanes.refresh_hint();
                 let announced = self.roster.announce(search);
-                let stirs = !Flaw::NoLastLook.is_built_in() && self.lanes.any_stirs();
+                let stirs =
+                    !Flaw::NoLastLook.is_built_in() && self.lanes.any_stirs(self.lanes.all());
                 let search = if stirs {
                     self.roster.withdraw(announced)
                 } else {

@@ -12,6 +12,12 @@
 //! 5. [`gate`]: submitters that wait while a lane is full.
 //! 6. [`reply`]: the answer, its caller who waits or leaves, and the shutdown.
 //! 7. [`pool`]: the end of a pool, with the real engine and the real worker loop.
+//! 8. [`shards`]: tasks in the workers' own lanes: pulled, stolen, taken back.
+//! 9. [`strands`]: tasks in the order of their keys, whichever worker ends or whoever closes.
+//! 10. [`reserved`]: workers that do not take every task, and those who do.
+//! 11. [`paused`]: lanes that are paused and resumed while tasks come.
+//!
+//! [`common`] is what the models with a real engine share.
 //!
 //! Each model says which [`Flaw`] must break it, and a negative run beside it shows that the flaw does:
 //! it runs the very same test again in a process of its own, where [`check`] builds the flaw in.
@@ -19,12 +25,17 @@
 //! protocols were written against.
 
 mod annex;
+mod common;
 mod gate;
 mod idle;
 mod lanes;
+mod paused;
 mod pool;
 mod reply;
+mod reserved;
 mod ring;
+mod shards;
+mod strands;
 
 use std::cell::Cell;
 use std::panic;
@@ -60,12 +71,26 @@ enum Flaw {
     DrainWhatIsThere,
     /// A pool's lanes close and nobody is woken.
     CloseInSilence,
+    /// A lane is resumed and nobody is woken.
+    ResumeInSilence,
+    /// A lane is paused though the pool is closed.
+    PauseTheClosed,
+    /// Any sleeper is woken for a task, whether it takes that task or not.
+    WakeAnybody,
+    /// The worker that a task was placed with is called, and nobody else who may take it.
+    CallTheOwner,
+    /// A task of a key is not counted between its acceptance and its announcement.
+    AnnounceUncounted,
+    /// A key is given back before its task is done.
+    GiveBackEarly,
+    /// A worker that gives a key back does not announce the next task.
+    RunKept,
     /// One of the two halves of a reply never leaves.
     HalfForgotten,
 }
 
 impl Flaw {
-    const ALL: [Flaw; 12] = [
+    const ALL: [Flaw; 19] = [
         Flaw::Layer(Mutation::NoRelease),
         Flaw::Layer(Mutation::NoAcquire),
         Flaw::Layer(Mutation::NoSeqCst),
@@ -77,6 +102,13 @@ impl Flaw {
         Flaw::NoticeKept,
         Flaw::DrainWhatIsThere,
         Flaw::CloseInSilence,
+        Flaw::ResumeInSilence,
+        Flaw::PauseTheClosed,
+        Flaw::WakeAnybody,
+        Flaw::CallTheOwner,
+        Flaw::AnnounceUncounted,
+        Flaw::GiveBackEarly,
+        Flaw::RunKept,
         Flaw::HalfForgotten,
     ];
 
@@ -162,6 +194,11 @@ fn must_fail(test: &str, flaw: Flaw, word: &str) {
         said.contains(word),
         "{flaw:?} breaks {test} for another reason than {word:?}:\n{said}"
     );
+}
+
+/// Has the rest of a run go on in one order only: what the model is about has happened.
+fn rest_in_one_order() {
+    loom::stop_exploring();
 }
 
 /// Hands a value to a lane. Returns whether it took it.

@@ -1,104 +1,22 @@
 //! The pool's end, with the real engine and the workers' real loops: every accepted task has one
 //! outcome, and everybody who waits is told.
-//!
-//! Only the threads' start is the models' own, because loom must know its threads; and what a
-//! `WorkerPool` does by hand when it is shut down or dropped is repeated here step by step.
 
 use std::sync::Arc;
 
-use loom::thread::{self, JoinHandle};
+use loom::thread;
 
+use super::common::{
+    self, Engine, abandon_queued, assert_conserved, close, config, spawn_caller, spawn_worker,
+    submit,
+};
 use super::{DEADLOCK, Flaw, LEAK, RACE, check, join_all, must_fail};
-use crate::clock::Clock;
-use crate::config::{LaneConfig, WorkerPoolConfig};
-use crate::engine;
 use crate::error::ProcessingError;
-use crate::idle::Sleeper;
-use crate::idle::parker::Parker;
-use crate::reply::{Promise, Ticket};
-use crate::service::service_fn;
+use crate::reply::Ticket;
 use crate::sync::Mutation;
-use crate::task::{Offer, TaskContext};
 use crate::worker::shift::Shift;
-use crate::worker::thread as worker_thread;
-
-type Engine = engine::Engine<u32, u32, ()>;
-type Answer = Result<u32, ProcessingError<()>>;
-
-/// An engine of one lane of two tasks, with a clock that stands still.
-fn engine(workers: usize, sleeper: fn() -> Sleeper) -> Arc<Engine> {
-    let config = WorkerPoolConfig {
-        worker_count: workers,
-        lanes: vec![LaneConfig::new().capacity(2)],
-        max_run_length: 1,
-        ..Default::default()
-    };
-    let sleepers = (0..workers).map(|_| sleeper());
-    Arc::new(Engine::new(config, Clock::manual().0, None, sleepers))
-}
 
 fn of_threads(workers: usize) -> Arc<Engine> {
-    engine(workers, || Sleeper::Thread(Parker::new()))
-}
-
-/// The steps of `WorkerPool::try_submit`. `None` when the task was refused.
-fn submit(engine: &Engine, request: u32) -> Option<Ticket<u32, ()>> {
-    let (promise, half) = Promise::pair(&engine.slab).expect("a page of slots");
-    let offer = Offer {
-        lane: 0,
-        context: TaskContext::new(),
-        request,
-        promise,
-    };
-    let submitted = engine.submit(offer);
-    if submitted.is_err() {
-        engine.front.refuse(0);
-    }
-    submitted.is_ok().then(|| Ticket::new(half))
-}
-
-/// A worker that answers each request by its double.
-fn spawn_worker(engine: &Arc<Engine>, worker: usize) -> JoinHandle<()> {
-    let engine = Arc::clone(engine);
-    thread::spawn(move || {
-        let service = service_fn(|request: u32, _: &TaskContext| Ok(request * 2));
-        let mut shift = Shift::new(engine, worker, 1);
-        let mut searcher = worker_thread::Searcher::default();
-        worker_thread::serve(&service, &mut (), &mut shift, &mut searcher);
-        if Flaw::NoGuard.is_built_in() {
-            std::mem::forget(shift);
-        }
-    })
-}
-
-/// A caller that hands a request over and waits. `None` when the task was refused.
-fn spawn_caller(engine: &Arc<Engine>, request: u32) -> JoinHandle<Option<Answer>> {
-    let engine = Arc::clone(engine);
-    thread::spawn(move || submit(&engine, request).map(Ticket::wait))
-}
-
-fn close(engine: &Engine) {
-    if Flaw::CloseInSilence.is_built_in() {
-        engine.lanes.close();
-    } else {
-        engine.close();
-    }
-}
-
-/// Checks the conservation law at rest, and that the outcomes are the answers that callers got.
-fn assert_conserved(engine: &Engine, answers: &[Option<Answer>]) {
-    let statistics = engine.statistics();
-    statistics.conserved().expect("every task has one outcome");
-    let total = statistics.total();
-    assert_eq!((total.queued, total.running), (0, 0), "nothing is left");
-    let count = |is: fn(&Option<Answer>) -> bool| answers.iter().filter(|a| is(a)).count() as u64;
-    let told = [
-        count(|answer| matches!(answer, Some(Ok(_)))),
-        count(|answer| matches!(answer, Some(Err(ProcessingError::Abandoned)))),
-        count(|answer| answer.is_none()),
-    ];
-    let counted = [total.completed, total.abandoned, total.refused];
-    assert_eq!(counted, told, "what was counted is what callers were told");
+    common::of_threads(config(workers))
 }
 
 /// Threads: one worker; one caller that hands over a request and waits; the main thread shuts down
@@ -162,13 +80,6 @@ fn shutdown_against_submit() {
         }
         assert_conserved(&engine, &answers);
     });
-}
-
-/// Returns how many requests were handed back.
-fn abandon_queued(engine: &Engine) -> usize {
-    let mut returned = 0;
-    engine.abandon_queued(|_| returned += 1);
-    returned
 }
 
 #[test]
@@ -292,16 +203,18 @@ mod of_tasks {
     use std::pin::Pin;
     use std::task::{Context, Waker};
 
+    use super::common::engine_for;
     use super::*;
-    use crate::idle::caller;
     use crate::idle::waker_cell::WakerCell;
+    use crate::idle::{Sleeper, caller};
     use crate::service::async_service_fn;
     use crate::worker::async_task;
 
     type Work = Pin<Box<dyn Future<Output = ()>>>;
 
     fn of_tasks(workers: usize) -> Arc<Engine> {
-        engine(workers, || Sleeper::Task(WakerCell::new()))
+        let sleeper = || Sleeper::Task(WakerCell::new());
+        Arc::new(engine_for(config(workers), sleeper))
     }
 
     /// An async worker that answers each request by its double.

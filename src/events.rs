@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::schedule::{LoadBalancingStrategy, SchedulingStrategy};
 use crate::sync::Mutex;
 
 /// Events that a subscriber has not taken yet; beyond this it loses the newest.
@@ -25,6 +26,35 @@ pub enum PoolEvent {
         worker: usize,
         /// Why, if it was not the pool's wish.
         reason: Option<String>,
+    },
+    /// Tasks wait elsewhere from now on.
+    StrategyChanged {
+        /// The strategy before.
+        from: SchedulingStrategy,
+        /// The strategy now.
+        to: SchedulingStrategy,
+        /// Changes so far.
+        epoch: u64,
+    },
+    /// Another rule decides which worker takes the tasks of a key.
+    BalancingChanged {
+        /// The rule before.
+        from: LoadBalancingStrategy,
+        /// The rule now; [`AdaptiveHybrid`](LoadBalancingStrategy::AdaptiveHybrid) if the pool is to
+        /// choose one by itself.
+        to: LoadBalancingStrategy,
+        /// Why, in a sentence.
+        why: String,
+    },
+    /// Workers claim nothing from this lane until it is resumed.
+    LanePaused {
+        /// The lane.
+        lane: usize,
+    },
+    /// Workers claim from this lane again.
+    LaneResumed {
+        /// The lane.
+        lane: usize,
     },
     /// The pool accepts nothing more.
     Closed,

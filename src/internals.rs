@@ -63,7 +63,7 @@ impl<T> Ring<T> {
         self.0
             .push_with(Value(value))
             .map_err(|(refusal, Value(value))| match refusal {
-                Refusal::Full => Refused::Full(value),
+                Refusal::Full | Refusal::Crowded => Refused::Full(value),
                 Refusal::Closed => Refused::Closed(value),
             })
     }

@@ -67,7 +67,7 @@
 //! ## Bounded
 //!
 //! A lane never holds more than its capacity (rounded up to a power of two, 2 or more), and its memory
-//! is taken when the pool is built. When it is full, [`OverflowPolicy::Wait`] makes submitters wait
+//! is taken when the pool is built. (Strategies other than the default have bounds beside it; see [Limits](#limits).) When it is full, [`OverflowPolicy::Wait`] makes submitters wait
 //! and [`OverflowPolicy::Reject`] refuses; the ways in that begin with `try_` never wait. Those who
 //! wait are let in in their order, though one who comes while there is room does not stand in line.
 //! Replies lie in a slab that grows to the most tickets ever outstanding at once, and is reused.
@@ -92,6 +92,14 @@
 //!
 //! The bound counts pulls, not time: a service that takes a minute makes the next pull a minute late.
 //!
+//! `W` counts the workers that take tasks of lane `L`: not those that are
+//! [reserved](WorkerPoolConfig::reserved) for higher lanes. With [ageing](WorkerPoolConfig::ageing) every bound
+//! doubles, because at most every other pull goes to a lane for its age. Where tasks wait in more places than the shared
+//! lanes (see [Scheduling](#scheduling)), a worker goes around among the `s` places it is at home in, and the task at
+//! the head of lane `L` in any of them starts within `s * r * B(L)` pulls of a worker at home there. `s` is 4: shared
+//! tasks, shared keys, its own tasks, its own keys; and 2 more for each further sub-ring and each worker that has ended.
+//! A key's next task stands in its lane from the moment when the one before has its outcome.
+//!
 //! ## Work conservation
 //!
 //! No worker sleeps while a task waits in a lane that no awake worker is going to look at: every
@@ -99,11 +107,16 @@
 //! stops looking because it found a task wakes another if more wait. Tasks that a worker has claimed in
 //! one run are its own; see [Limits](#limits).
 //!
-//! ## FIFO
+//! ## Order
 //!
-//! Tasks leave a lane in the order in which they entered it. Tasks of one thread, or of one batch,
+//! Tasks leave a lane in the order in which they entered it, and the lane of each worker and each sub-ring is
+//! one of its own. Tasks of one thread, or of one batch,
 //! enter in the order in which they were handed over. With several workers they run side by side, and
 //! may finish in any order.
+//!
+//! Tasks with a key, in a pool that is [`HashBased`](SchedulingStrategy::HashBased) or ever was, start in the
+//! order in which they were handed over, whatever their lanes, and one at a time: the next one starts after the one
+//! before has its outcome, be it a panic, an expiry or a cancellation, and whichever workers come and go.
 //!
 //! ## Deadlines
 //!
@@ -136,8 +149,8 @@
 //!
 //! A panic of the service fails its task alone, with the panic's message. The worker drops its state,
 //! makes new state and goes on; subscribers are sent [`PoolEvent::WorkerPanicked`]. If making new state
-//! panics, that worker ends; when the last one has ended the pool is closed and all who wait are
-//! answered with [`ProcessingError::Abandoned`]. A panic while the first states are made fails the
+//! panics, that worker ends; when the last one has ended, or the last one that takes all lanes, the pool is
+//! closed and all who wait are answered with [`ProcessingError::Abandoned`]. A panic while the first states are made fails the
 //! build. Panics of a caller's waker, or when a request, a response or a state is dropped, take no
 //! worker down, and a [`PerformanceMonitor`] that panics is not called again.
 //!
@@ -219,7 +232,58 @@
 //! [`sample_every`](WorkerPoolConfig::sample_every), 64 by default, and what is derived from times
 //! (percentiles, utilisation, idle while backlogged) is an estimate from that sample. A
 //! [`PerformanceMonitor`] is told of every task, and a pool that has one times them all.
-//! [`WorkerPool::events`] tells of panics, ended workers and the close.
+//! [`WorkerPool::events`] tells of panics, ended workers, changes of the scheduling and the close.
+//!
+//! # Scheduling
+//!
+//! By default all workers share one set of lanes, and whoever is free takes the next task. No placement in
+//! advance balances better. [`WorkerPool::scheduler`] changes that, at any time and without losing a
+//! task, where something else than balance counts:
+//!
+//! | strategy | a task waits |
+//! |---|---|
+//! | [`PriorityBased`](SchedulingStrategy::PriorityBased) | in lanes that all workers share |
+//! | [`RoundRobin`](SchedulingStrategy::RoundRobin), [`Random`](SchedulingStrategy::Random) | in the lanes of one worker, by turns or by chance |
+//! | [`LeastLoaded`](SchedulingStrategy::LeastLoaded) | in the lanes of the less loaded of two workers |
+//! | [`HashBased`](SchedulingStrategy::HashBased) | for those of its key that came before it |
+//!
+//! A worker takes from its own lanes and from the shared ones by turns. Out of others' lanes it *steals* when it has
+//! nothing else, unless [that is turned off](WorkerPoolConfig::enable_task_stealing): from the highest lane that holds
+//! something, at most half of it. A task that finds the lane of its worker full goes to the shared lane, and
+//! only when that is full too does the overflow policy apply.
+//!
+//! **Keys.** The tasks of a key wait in a queue of their own, and the key's turn waits in a lane: that of the first task, or after
+//! each task that of the most urgent one among the next 16. (A more urgent one that comes later does not move it, and
+//! a turn whose next task is of a paused lane waits there.) So a key with many tasks, or with a slow one, never keeps the others from running. One
+//! key may have half of a lane; beyond that its submitters wait, or are refused, and others are not. The worker that
+//! has a key keeps it from one task to the next, as long as no idle worker takes it. A key without tasks
+//! leaves nothing behind.
+//!
+//! **Load balancing.** Which worker gets a key, or a part of a batch, is the choice of a
+//! [`LoadBalancingStrategy`], which [`WorkerPool::load_balancer`] changes and shows.
+//! By default the pool measures which one has the shortest waits ([`AdaptiveLoadController`]) and says with
+//! [`PoolEvent::BalancingChanged`] when it changes its mind, and why.
+//!
+//! **Urgent work.** [`reserve`](WorkerPoolConfigBuilder::reserve) keeps workers for a priority and those above, so
+//! that long tasks of low lanes never hold every worker. [`ageing`](WorkerPoolConfigBuilder::ageing) counts a task
+//! one lane higher for every so long that it has waited, an eighth of that late at most while the worker has tasks to
+//! choose from. [`TaskScheduler::pause`] stops the pulls from a lane, [`TaskScheduler::resume`] goes on.
+//!
+//! ```
+//! use lanepool::{ProcessingTask, SchedulingStrategy, TaskPriority, WorkerPool, WorkerPoolConfig, service_fn};
+//!
+//! let config = WorkerPoolConfig::builder()
+//!     .workers(4)
+//!     .scheduling_strategy(SchedulingStrategy::HashBased)
+//!     .reserve(TaskPriority::Critical, 1)
+//!     .build()?;
+//! let pool = WorkerPool::with_config(service_fn(|step: u32, _: &_| Ok::<_, ()>(step)), config)?;
+//! let steps = (0..100).map(|step| ProcessingTask::new(step).key(7));
+//! let results = pool.execute_batch_blocking(steps); // one after the other
+//! assert!(results.iter().all(Result::is_ok));
+//! assert_eq!(pool.scheduler().statistics().keyed, 100);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # Choosing a configuration
 //!
@@ -235,6 +299,9 @@
 //! | the lowest lane waits too long | a larger [weight](LaneConfig::weight); [`WorkerPool::starvation_bound`] says what it buys |
 //! | a very cheap task may stand in front of a slow one in the same lane | [`max_run_length`](WorkerPoolConfig::max_run_length) 1 |
 //! | few tasks, or exact percentiles wanted | [`sample_every`](WorkerPoolConfig::sample_every) 1 |
+//! | tasks of one asset, user or connection must not overtake each other | [`SchedulingStrategy::HashBased`] |
+//! | long tasks of low lanes keep urgent ones waiting | [`reserve`](WorkerPoolConfigBuilder::reserve) a worker |
+//! | more than four workers, many submitters, tasks below a microsecond | [`sub_rings`](WorkerPoolConfig::sub_rings), if it measures better |
 //! | nobody wants an answer after a while | [`default_timeout`](WorkerPoolConfig::default_timeout) |
 //! | a test of deadlines | [`Clock::manual`] |
 //!
@@ -286,7 +353,12 @@
 //! - **Async workers need their runtime.** If it is blocked, they are; if it is shut down they end, and
 //!   the tasks they run are abandoned.
 //! - **Sampled times** of a lane with few tasks rest on few records. See [Statistics](#statistics).
-//! - **The number of workers and the configuration are fixed** once the pool is built.
+//! - **The number of workers and the configuration are fixed** once the pool is built, but for the strategies,
+//!   the weights and which lanes are paused.
+//! - **Placement costs memory and has bounds of its own.** Each worker's own lane holds its part of the lane's capacity, rounded up to a power
+//!   of two, 2 or more, beside the shared one; and as many tasks with a key may wait as the lane's capacity, beside those without.
+//!   The memory is taken with the first strategy other than `PriorityBased`.
+//! - **Keys take a lock** each, shared among some: a task of a key costs a quarter of a microsecond more.
 //!
 //! # Where things are
 //!
@@ -311,6 +383,13 @@
 //! | `WorkerStatistics` | [`WorkerStatistics`] |
 //! | `WorkerHealthStatus` | [`WorkerHealthStatus`] |
 //! | `WorkerPoolStatistics` | [`WorkerPoolStatistics`], with a [`LaneStatistics`] for each lane |
+//! | `SchedulingStrategy` | [`SchedulingStrategy`], all five; `enable_task_stealing` is [`WorkerPoolConfig::enable_task_stealing`] |
+//! | `TaskScheduler` | [`TaskScheduler`], from [`WorkerPool::scheduler`] |
+//! | `SchedulingStatistics` | [`SchedulingStatistics`] |
+//! | `LoadBalancingStrategy` | [`LoadBalancingStrategy`], all five |
+//! | `LoadBalancer` | [`LoadBalancer`], from [`WorkerPool::load_balancer`] |
+//! | `AdaptiveLoadController` | [`AdaptiveLoadController`] |
+//! | `WorkerMetrics` | [`WorkerMetrics`], from [`LoadBalancer::metrics`] |
 //!
 //! In the source, `ARCHITECTURE.md` follows one request through the modules.
 #![cfg_attr(not(feature = "tokio"), doc = "", doc = "[`AsyncService`]: #features")]
@@ -332,6 +411,7 @@ mod lane;
 mod panics;
 mod pool;
 mod reply;
+mod schedule;
 mod service;
 mod stats;
 mod sync;
@@ -341,17 +421,22 @@ mod worker;
 pub use admission::OverflowPolicy;
 pub use clock::{Clock, ManualClock};
 pub use config::{
-    LaneConfig, MOST_CAPACITY, MOST_STACK, MOST_WEIGHT, MOST_WORKERS, WorkerPoolConfig,
-    WorkerPoolConfigBuilder,
+    LaneConfig, MOST_CAPACITY, MOST_STACK, MOST_SUB_RINGS, MOST_WEIGHT, MOST_WORKER_WEIGHT,
+    MOST_WORKERS, Reservation, WorkerPoolConfig, WorkerPoolConfigBuilder,
 };
 pub use error::{
     BuildError, ConfigError, ConfigProblem, ExecuteError, ProcessingError, SubmitError,
 };
 pub use events::{EventStream, PoolEvent};
 pub use pool::{
-    PoolBuilder, ResultStream, Returned, RunningTask, ShutdownReport, StreamItem, WorkerPool,
+    LoadBalancer, PoolBuilder, ResultStream, Returned, RunningTask, ShutdownReport, StreamItem,
+    TaskScheduler, WorkerPool,
 };
 pub use reply::Ticket;
+pub use schedule::{
+    AdaptiveLoadController, BalanceChange, BalanceWindow, LoadBalancingStrategy,
+    SchedulingStatistics, SchedulingStrategy, WorkerMetrics,
+};
 #[cfg(feature = "tokio")]
 pub use service::{AsyncService, AsyncServiceFn, async_service_fn};
 pub use service::{Service, ServiceFn, service_fn};

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use common::watched;
 use lanepool::{
-    BuildError, ConfigError, LaneConfig, MOST_CAPACITY, MOST_STACK, MOST_WEIGHT, MOST_WORKERS,
-    OverflowPolicy, TaskContext, TaskPriority, WorkerPool, WorkerPoolConfig, service_fn,
+    BuildError, ConfigError, LaneConfig, LoadBalancingStrategy, MOST_CAPACITY, MOST_STACK,
+    MOST_SUB_RINGS, MOST_WEIGHT, MOST_WORKER_WEIGHT, MOST_WORKERS, OverflowPolicy, Reservation,
+    SchedulingStrategy, TaskContext, TaskPriority, WorkerPool, WorkerPoolConfig,
+    WorkerPoolConfigBuilder, service_fn,
 };
 
 /// The fields that an error names.
@@ -23,6 +25,30 @@ fn with(change: impl FnOnce(&mut WorkerPoolConfig)) -> Result<(), ConfigError> {
     let mut config = WorkerPoolConfig::default();
     change(&mut config);
     config.validate()
+}
+
+/// Of three workers these are reserved.
+fn with_reserved(workers: &[usize]) -> Result<(), ConfigError> {
+    with(|config| {
+        config.worker_count = 3;
+        config.reserved = reserved(workers);
+    })
+}
+
+fn reserved(workers: &[usize]) -> Vec<Reservation> {
+    let reservation = |workers: &usize| Reservation {
+        priority: TaskPriority::High,
+        workers: *workers,
+    };
+    workers.iter().map(reservation).collect()
+}
+
+/// Three workers have these weights.
+fn with_weights(weights: &[u32]) -> Result<(), ConfigError> {
+    with(|config| {
+        config.worker_count = 3;
+        config.worker_weights = weights.to_vec();
+    })
 }
 
 fn with_lane(change: impl FnOnce(&mut LaneConfig)) -> Result<(), ConfigError> {
@@ -46,6 +72,17 @@ fn the_defaults_are_valid() {
             .all(|lane| lane.overflow == OverflowPolicy::Wait)
     );
     assert!(config.lanes.is_sorted_by_key(|lane| lane.weight));
+    assert_eq!(
+        config.scheduling_strategy,
+        SchedulingStrategy::PriorityBased
+    );
+    assert_eq!(
+        config.load_balancing_strategy,
+        LoadBalancingStrategy::AdaptiveHybrid
+    );
+    assert!(config.enable_task_stealing && config.worker_weights.is_empty());
+    assert!(config.reserved.is_empty() && config.ageing.is_none());
+    assert_eq!(config.sub_rings, 1);
 }
 
 #[test]
@@ -66,6 +103,12 @@ fn each_bound_is_checked_on_both_sides() {
         with(|config| config.max_run_length = 16),
         with(|config| config.default_timeout = Some(Duration::from_nanos(1))),
         with(|config| config.default_timeout = Some(Duration::MAX)),
+        with_weights(&[1, MOST_WORKER_WEIGHT, 7]),
+        with_reserved(&[1, 1]),
+        with_reserved(&[2]),
+        with(|config| config.ageing = Some(Duration::from_micros(1))),
+        with(|config| config.ageing = Some(Duration::MAX)),
+        with(|config| config.sub_rings = MOST_SUB_RINGS),
     ];
     for (index, result) in good.into_iter().enumerate() {
         assert_eq!(result, Ok(()), "number {index}");
@@ -126,6 +169,29 @@ fn each_bound_is_checked_on_both_sides() {
             "default_timeout",
             with(|config| config.default_timeout = Some(Duration::ZERO)),
         ),
+        ("worker_weights", with_weights(&[1, 1])),
+        ("worker_weights", with_weights(&[1; 4])),
+        ("worker_weights[1]", with_weights(&[1, 0, 1])),
+        (
+            "worker_weights[2]",
+            with_weights(&[1, 1, MOST_WORKER_WEIGHT + 1]),
+        ),
+        ("reserved[1].workers", with_reserved(&[1, 0])),
+        ("reserved", with_reserved(&[1, 2])),
+        ("reserved", with_reserved(&[1, usize::MAX])),
+        (
+            "ageing",
+            with(|config| config.ageing = Some(Duration::from_nanos(999))),
+        ),
+        (
+            "ageing",
+            with(|config| config.ageing = Some(Duration::ZERO)),
+        ),
+        ("sub_rings", with(|config| config.sub_rings = 0)),
+        (
+            "sub_rings",
+            with(|config| config.sub_rings = MOST_SUB_RINGS + 1),
+        ),
     ];
     for (field, result) in bad {
         assert_eq!(fields(&result.unwrap_err()), [field]);
@@ -142,6 +208,11 @@ fn all_wrong() -> WorkerPoolConfig {
         sample_every: 0,
         max_run_length: 99,
         default_timeout: Some(Duration::ZERO),
+        worker_weights: vec![0, MOST_WORKER_WEIGHT + 1],
+        reserved: reserved(&[0, usize::MAX]),
+        ageing: Some(Duration::ZERO),
+        sub_rings: 0,
+        ..WorkerPoolConfig::default()
     }
 }
 
@@ -158,6 +229,13 @@ fn all_problems_are_listed_at_once() {
         "sample_every",
         "max_run_length",
         "default_timeout",
+        "worker_weights",
+        "worker_weights[0]",
+        "worker_weights[1]",
+        "reserved[0].workers",
+        "reserved",
+        "ageing",
+        "sub_rings",
     ];
     expected.extend(rest.map(str::to_owned));
     assert_eq!(fields(&error), expected, "in the order of the fields");
@@ -171,6 +249,25 @@ fn all_problems_are_listed_at_once() {
         "worker_count is 1000000, allowed: 0 to 1024"
     );
     let text = error.to_string();
+    let named = |field: &str| {
+        let mut problems = error.problems().iter();
+        problems
+            .find(|problem| problem.field == field)
+            .unwrap()
+            .to_string()
+    };
+    assert_eq!(
+        named("worker_weights"),
+        "worker_weights is 2 weights, allowed: none, or one for each of the 1000000 workers"
+    );
+    assert_eq!(
+        named("worker_weights[1]"),
+        "worker_weights[1] is 10001, allowed: 1 to 10000"
+    );
+    assert_eq!(
+        named("ageing"),
+        "ageing is 0ns, allowed: 1 µs or more, or none"
+    );
     for problem in error.problems() {
         assert!(text.contains(&problem.to_string()), "{text}");
     }
@@ -198,7 +295,7 @@ fn every_constructor_refuses_a_configuration_that_is_not_valid() {
         ];
         for pool in built {
             match pool.unwrap_err() {
-                BuildError::Config(error) => assert_eq!(error.problems().len(), 25),
+                BuildError::Config(error) => assert_eq!(error.problems().len(), 32),
                 other => panic!("{other:?}"),
             }
         }
@@ -219,6 +316,14 @@ fn the_builder_sets_every_field() {
         .sample_every(2)
         .max_run_length(4)
         .default_timeout(Duration::from_secs(5))
+        .scheduling_strategy(SchedulingStrategy::HashBased)
+        .load_balancing_strategy(LoadBalancingStrategy::WeightedRoundRobin)
+        .enable_task_stealing(false)
+        .worker_weights([5, 1, 3])
+        .reserve(TaskPriority::High, 1)
+        .reserve(TaskPriority::Critical, 1)
+        .ageing(Duration::from_millis(7))
+        .sub_rings(2)
         .build()
         .unwrap();
     let top = LaneConfig::new().weight(9).overflow(OverflowPolicy::Reject);
@@ -230,6 +335,18 @@ fn the_builder_sets_every_field() {
         sample_every: 2,
         max_run_length: 4,
         default_timeout: Some(Duration::from_secs(5)),
+        scheduling_strategy: SchedulingStrategy::HashBased,
+        load_balancing_strategy: LoadBalancingStrategy::WeightedRoundRobin,
+        enable_task_stealing: false,
+        worker_weights: vec![5, 1, 3],
+        reserved: [TaskPriority::High, TaskPriority::Critical]
+            .map(|priority| Reservation {
+                priority,
+                workers: 1,
+            })
+            .to_vec(),
+        ageing: Some(Duration::from_millis(7)),
+        sub_rings: 2,
     };
     assert_eq!(config, expected);
     let without = WorkerPoolConfig::builder().lanes([]);
@@ -277,6 +394,17 @@ fn a_count_of_zero_is_one_worker_per_usable_cpu() {
     });
 }
 
+/// The bound for three workers that claim one task at a time.
+fn bound_of(
+    change: impl FnOnce(WorkerPoolConfigBuilder) -> WorkerPoolConfigBuilder,
+    priority: TaskPriority,
+) -> u64 {
+    let config = WorkerPoolConfig::builder().workers(3).max_run_length(1);
+    let service = service_fn(|n: u8, _: &TaskContext| Ok::<_, ()>(n));
+    let pool = WorkerPool::with_config(service, change(config).build().unwrap()).unwrap();
+    pool.starvation_bound(priority)
+}
+
 #[test]
 fn the_starvation_bound_follows_its_formula() {
     watched(|| {
@@ -303,5 +431,19 @@ fn the_starvation_bound_follows_its_formula() {
         );
         assert_eq!(bound(&[1, 1], 1, 1, TaskPriority::Low), 2);
         assert_eq!(bound(&[1, 1], 1, 1, TaskPriority::Critical), 2);
+        let aged = |config: WorkerPoolConfigBuilder| config.ageing(Duration::from_secs(1));
+        assert_eq!(
+            bound_of(aged, TaskPriority::Low),
+            2 * bound_of(|config| config, TaskPriority::Low),
+            "a lane is preferred for its age at every other pull at most"
+        );
+        let placed = |config: WorkerPoolConfigBuilder| {
+            config.scheduling_strategy(SchedulingStrategy::LeastLoaded)
+        };
+        assert_eq!(
+            bound_of(placed, TaskPriority::Low),
+            4 * bound_of(|config| config, TaskPriority::Low),
+            "tasks and turns of keys, shared and its own"
+        );
     });
 }

@@ -12,7 +12,7 @@ use std::{
 use lanepool::{TaskContext, TaskPriority, WorkerPool};
 use lanepool_bench::{Bound, Report, Result, threads, threads::Usage};
 
-use crate::work::{Adder, AsyncAdder, Ledger, Order, Pool, Request, sum_below};
+use lanepool_bench::work::{Adder, AsyncAdder, Ledger, Order, Pool, Request, sum_below};
 
 const WATCH: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_millis(100);

@@ -15,16 +15,12 @@
 //! for one task in 64 and a few runs: about three instructions a task. One figure has the machine's clock,
 //! hence a claim for each task; it bounds what any task can cost.
 
-use std::time::Duration;
-
-use lanepool::{Clock, PoolBuilder, ProcessingTask, TaskPriority, Ticket};
-use lanepool_bench::{Bound, Report, Result, callgrind};
-
-use crate::work::{
-    Adder, AsyncAdder, Gate, Large, Ledger, Order, Pool, Request, one_worker, sum_below,
+use lanepool::{ProcessingTask, TaskPriority, Ticket};
+use lanepool_bench::{
+    Bound, Report, Result, callgrind,
+    gated::{BURST, Bed, stopped_clock},
+    work::{Adder, AsyncAdder, Gate, Large, Order, Pool, Request, one_worker, sum_below},
 };
-
-const BURST: u64 = 512;
 
 pub(crate) fn measure(report: &mut Report) {
     let items = report.choose(512 * BURST, 96 * BURST);
@@ -69,22 +65,18 @@ pub(crate) fn measure(report: &mut Report) {
 
 /// Fire-and-forget, one lane, a request of 16 bytes.
 pub(crate) fn spawn(count: u64) -> Result<()> {
-    fire_and_forget(Bed::<Order>::new(stopped_clock())?, count, |_| {
-        TaskPriority::Normal
-    })
+    Bed::<Order>::new(stopped_clock(one_worker()))?.fire_and_forget(count, |_| TaskPriority::Normal)
 }
 
 /// The same with the machine's clock.
 pub(crate) fn spawn_claims(count: u64) -> Result<()> {
     let builder = Pool::<Order>::builder().config(one_worker());
-    fire_and_forget(Bed::<Order>::new(builder)?, count, |_| TaskPriority::Normal)
+    Bed::<Order>::new(builder)?.fire_and_forget(count, |_| TaskPriority::Normal)
 }
 
 /// Fire-and-forget, one lane, a request of 48 bytes.
 pub(crate) fn spawn_48(count: u64) -> Result<()> {
-    fire_and_forget(Bed::<Large>::new(stopped_clock())?, count, |_| {
-        TaskPriority::Normal
-    })
+    Bed::<Large>::new(stopped_clock(one_worker()))?.fire_and_forget(count, |_| TaskPriority::Normal)
 }
 
 /// Fire-and-forget, the four lanes in turn.
@@ -98,9 +90,9 @@ pub(crate) fn spawn_lanes(count: u64) -> Result<()> {
     // The gate stands behind the lowest lane, so that next to nothing is left in the others when it is reached.
     let bed = Bed {
         gate_lane: TaskPriority::Low,
-        ..Bed::<Order>::new(stopped_clock())?
+        ..Bed::<Order>::new(stopped_clock(one_worker()))?
     };
-    fire_and_forget(bed, count, |number| LANES[number as usize % 4])
+    bed.fire_and_forget(count, |number| LANES[number as usize % 4])
 }
 
 /// Fire-and-forget to an async worker.
@@ -110,7 +102,7 @@ pub(crate) fn spawn_async(count: u64) -> Result<()> {
         .build()?;
     let gate = Gate::new();
     let (adder, ledger) = Adder::gated(&gate);
-    let pool = stopped_clock()
+    let pool = stopped_clock(one_worker())
         .runtime(runtime.handle().clone())
         .build_async(AsyncAdder(adder))?;
     let bed = Bed::<Order> {
@@ -119,12 +111,12 @@ pub(crate) fn spawn_async(count: u64) -> Result<()> {
         gate,
         ledger,
     };
-    fire_and_forget(bed, count, |_| TaskPriority::Normal)
+    bed.fire_and_forget(count, |_| TaskPriority::Normal)
 }
 
 /// Tasks whose reply is waited for once it is there.
 pub(crate) fn ticket(count: u64) -> Result<()> {
-    let bed = Bed::<Order>::new(stopped_clock())?;
+    let bed = Bed::<Order>::new(stopped_clock(one_worker()))?;
     let mut tickets: Vec<Ticket<u64, _>> = Vec::with_capacity(BURST as usize);
     let mut sum = 0_u64;
     let rounds = bed.rounds(count, |pool, numbers| {
@@ -144,84 +136,4 @@ pub(crate) fn ticket(count: u64) -> Result<()> {
         return Err(format!("the replies add up to {sum}, not {}", sum_below(count)).into());
     }
     bed.close(count, rounds)
-}
-
-/// A pool of one worker with a gate.
-struct Bed<Q> {
-    pool: Pool<Q>,
-    /// Where tasks for the gate are queued.
-    gate_lane: TaskPriority,
-    gate: Gate,
-    ledger: Ledger,
-}
-
-/// One worker, and a clock that stands still.
-fn stopped_clock() -> PoolBuilder {
-    let (clock, hands) = Clock::manual();
-    // Away from zero, so that no time can be mistaken for one that was not taken.
-    hands.advance(Duration::from_secs(1));
-    Pool::<Order>::builder().config(one_worker()).clock(clock)
-}
-
-fn fire_and_forget<Q: Request>(
-    bed: Bed<Q>,
-    count: u64,
-    priority: impl Fn(u64) -> TaskPriority,
-) -> Result<()> {
-    let rounds = bed.rounds(count, |pool, numbers| {
-        for number in numbers {
-            let task = ProcessingTask::new(Q::add(number)).priority(priority(number));
-            pool.try_spawn(task).map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    })?;
-    bed.close(count, rounds)
-}
-
-impl<Q: Request> Bed<Q> {
-    fn new(builder: PoolBuilder) -> Result<Self> {
-        let gate = Gate::new();
-        let (adder, ledger) = Adder::gated(&gate);
-        let pool = builder.build(adder)?;
-        Ok(Self {
-            pool,
-            gate_lane: TaskPriority::Normal,
-            gate,
-            ledger,
-        })
-    }
-
-    /// Submits the numbers below `count`, a burst at a time, and returns how often the worker was sent to the
-    /// gate. Whatever was queued in the gate's lane is done when this returns.
-    fn rounds(
-        &self,
-        count: u64,
-        mut submit: impl FnMut(&Pool<Q>, std::ops::Range<u64>) -> Result<()>,
-    ) -> Result<u64> {
-        let send_to_gate = || {
-            let task = ProcessingTask::new(Q::gate()).priority(self.gate_lane);
-            self.pool.try_spawn(task).map_err(|error| error.to_string())
-        };
-        send_to_gate()?;
-        self.gate.await_worker();
-        let mut gates = 1;
-        let mut next = 0;
-        while next < count {
-            let end = count.min(next + BURST);
-            submit(&self.pool, next..end)?;
-            next = end;
-            send_to_gate()?;
-            gates += 1;
-            self.gate.open();
-            self.gate.await_worker();
-        }
-        self.gate.open();
-        Ok(gates)
-    }
-
-    fn close(self, count: u64, gates: u64) -> Result<()> {
-        self.ledger
-            .close(self.pool, count + gates, sum_below(count))?;
-        Ok(())
-    }
 }

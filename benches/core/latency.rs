@@ -11,7 +11,7 @@ use std::{
 use lanepool::{TaskContext, TaskPriority, WorkerPool, WorkerPoolConfig};
 use lanepool_bench::{Bound, Report, Result, samples, threads};
 
-use crate::work::{Adder, Ledger, Order, Pool, Request, sum_below};
+use lanepool_bench::work::{Adder, Ledger, Order, Pool, Request, sum_below};
 
 const PAUSE: Duration = Duration::from_micros(200);
 

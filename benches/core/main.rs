@@ -17,7 +17,6 @@ mod latency;
 mod ring;
 mod system_calls;
 mod throughput;
-mod work;
 
 use std::process::ExitCode;
 

@@ -9,7 +9,7 @@ use std::thread;
 use lanepool::{ProcessingTask, WorkerPool};
 use lanepool_bench::{Bound, Report, Result, syscalls};
 
-use crate::work::{Adder, Order, Pool, Request, sum_below};
+use lanepool_bench::work::{Adder, Order, Pool, Request, sum_below};
 
 const PRODUCERS: u64 = 2;
 const TARGET: Bound = Bound::AtMost(0.01);

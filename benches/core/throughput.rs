@@ -13,7 +13,7 @@ use std::{
 use lanepool::{ProcessingTask, WorkerPool};
 use lanepool_bench::{Bound, Report, Result, samples, threads, threads::Usage};
 
-use crate::work::{Adder, Order, Pool, Request, sum_below};
+use lanepool_bench::work::{Adder, Order, Pool, Request, sum_below};
 
 pub(crate) fn measure(report: &mut Report) {
     let tasks = report.choose(4_000_000, 1_000_000);

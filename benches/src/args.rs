@@ -24,7 +24,7 @@ pub struct Arguments {
 pub const USAGE: &str = "\
 Usage: cargo bench -p lanepool-bench --bench TARGET -- [OPTIONS] [GROUP]...
 
-  GROUP                only the groups whose name contains one of these
+  GROUP, --only GROUP  only the groups whose name contains one of these
   --quick              shorter loops, fewer repetitions
   --json               one JSON object a line: figure, value, unit, target, met
   --strict             exit code 1 if a target is missed
@@ -50,6 +50,12 @@ impl Arguments {
                 // `cargo bench` passes this to every bench target.
                 "--bench" => {}
                 "--help" | "-h" => arguments.help = true,
+                "--only" => {
+                    let group = words
+                        .next()
+                        .ok_or("--only needs a part of a group's name")?;
+                    arguments.only.push(group);
+                }
                 "--cell" => arguments.cell = Some(cell(&mut words)?),
                 option if option.starts_with('-') => {
                     return Err(format!("unknown option {option}\n\n{USAGE}"));
@@ -123,9 +129,12 @@ mod tests {
 
     #[test]
     fn groups_are_chosen_by_a_part_of_their_name() {
-        let arguments = parse("alloc").unwrap();
-        assert!(arguments.wants("allocations"));
-        assert!(!arguments.wants("ring"));
+        for line in ["alloc", "--only alloc"] {
+            let arguments = parse(line).unwrap();
+            assert!(arguments.wants("allocations"), "{line}");
+            assert!(!arguments.wants("ring"), "{line}");
+        }
+        assert!(parse("--only").unwrap_err().contains("--only"));
         assert!(Arguments::default().wants("ring"));
     }
 }

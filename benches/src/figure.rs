@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Error, Result, args::Arguments};
+use crate::{Error, Result, args::Arguments, compare::table::markdown};
 
 /// What a figure has to keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,7 +78,8 @@ impl Figure {
 }
 
 /// A value with about four significant digits, without an exponent.
-pub(crate) fn amount(value: f64) -> String {
+#[must_use]
+pub fn amount(value: f64) -> String {
     let places = match value.abs() {
         0.0 => 0,
         size if size >= 1000.0 => 0,
@@ -175,14 +176,22 @@ impl Report {
             eprintln!("{title}: {machine}");
         } else {
             println!("{title}: {machine}\n");
-            println!(
-                "| {:<84} | {:>10} | {:<14} | {:>8} | {:<7} |",
-                "figure", "value", "unit", "target", ""
-            );
-            println!(
-                "|{:-<86}|{:->12}|{:-<16}|{:->10}|{:-<9}|",
-                "", ":", "", ":", ""
-            );
+            head();
+        }
+    }
+
+    /// Whether figures are printed as lines of JSON, so that a [`table`](Self::table) would not be.
+    #[must_use]
+    pub fn is_json(&self) -> bool {
+        self.arguments.json
+    }
+
+    /// Prints a table of its own, below a title and what has to be known to read it. With `--json` there are
+    /// no tables, and the caller records the figures one by one.
+    pub fn table(&self, title: &str, about: &str, columns: &[String], rows: &[Vec<String>]) {
+        if !self.arguments.json {
+            println!("\n{title}: {about}\n\n{}", markdown(columns, rows));
+            head();
         }
     }
 
@@ -202,6 +211,18 @@ impl Report {
             u8::from(self.arguments.strict && self.missed > 0)
         }
     }
+}
+
+/// The head of the table of figures.
+fn head() {
+    println!(
+        "| {:<84} | {:>10} | {:<14} | {:>8} | {:<7} |",
+        "figure", "value", "unit", "target", ""
+    );
+    println!(
+        "|{:-<86}|{:->12}|{:-<16}|{:->10}|{:-<9}|",
+        "", ":", "", ":", ""
+    );
 }
 
 fn plural(count: usize, noun: &str) -> String {

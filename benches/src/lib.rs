@@ -18,7 +18,10 @@
 //! | [`syscalls`] | system calls a task |
 //! | [`alloc`] | heap allocations a task |
 //! | [`threads`] | CPU time and context switches by thread |
+//! | [`work`] | a service that adds numbers, and the check of its sums |
+//! | [`gated`] | a pool whose worker is held while tasks are queued |
 //! | [`samples`] | medians and percentiles |
+//! | [`waits`] | how long the tasks of each lane waited in a stretch of time |
 //! | [`process`] | CPU time and context switches of the whole process |
 //! | [`machine`] | what the figures were taken on |
 //! | [`compare`] | rounds, ratios, targets, tables and plots of the comparison with rivals |
@@ -30,11 +33,14 @@ pub mod callgrind;
 pub mod child;
 pub mod compare;
 pub mod figure;
+pub mod gated;
 pub mod machine;
 pub mod process;
 pub mod samples;
 pub mod syscalls;
 pub mod threads;
+pub mod waits;
+pub mod work;
 
 pub use bench::{Bench, Cell, Group};
 pub use figure::{Bound, Report};

@@ -16,8 +16,9 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use lanepool::{
-    BuildError, ConfigError, ExecuteError, LaneConfig, OverflowPolicy, ProcessingError,
-    ProcessingTask, TaskContext, WorkerPool, WorkerPoolConfig, service_fn,
+    BuildError, ConfigError, ExecuteError, LaneConfig, LoadBalancingStrategy, OverflowPolicy,
+    ProcessingError, ProcessingTask, Reservation, SchedulingStrategy, TaskContext, TaskPriority,
+    WorkerPool, WorkerPoolConfig, service_fn,
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -48,6 +49,51 @@ struct Values {
     sample_every: Size,
     max_run_length: Size,
     default_timeout: Option<(u64, u32)>,
+    scheduling: Option<Scheduling>,
+}
+
+/// Where tasks wait and who takes them, if that is not as usual.
+#[derive(Arbitrary, Debug)]
+struct Scheduling {
+    #[arbitrary(with = |u: &mut Unstructured<'_>| u.choose(&SchedulingStrategy::ALL).copied())]
+    strategy: SchedulingStrategy,
+    #[arbitrary(with = |u: &mut Unstructured<'_>| u.choose(&LoadBalancingStrategy::ALL).copied())]
+    balancing: LoadBalancingStrategy,
+    steals: bool,
+    worker_weights: Weights,
+    reserved: Vec<(Priority, Size)>,
+    ageing: Option<(u64, u32)>,
+    sub_rings: Size,
+}
+
+/// The weights of workers: as many as there are workers, or any.
+#[derive(Arbitrary, Debug)]
+enum Weights {
+    None,
+    OfAll(Size),
+    Some(Vec<Size>),
+}
+
+impl Weights {
+    fn of(&self, workers: usize) -> Vec<u32> {
+        match self {
+            Self::None => Vec::new(),
+            Self::OfAll(weight) => vec![weight.small(); workers.min(MOST_LISTED)],
+            Self::Some(weights) => weights.iter().map(Size::small).collect(),
+        }
+    }
+}
+
+/// More weights are not written out.
+const MOST_LISTED: usize = 2_048;
+
+#[derive(Debug)]
+struct Priority(TaskPriority);
+
+impl<'a> Arbitrary<'a> for Priority {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        u.choose(&TaskPriority::ALL).copied().map(Self)
+    }
 }
 
 #[derive(Arbitrary, Debug)]
@@ -63,7 +109,16 @@ struct Size(u64);
 
 impl<'a> Arbitrary<'a> for Size {
     fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        const EDGES: [u64; 7] = [16, 1_024, 16 * 1_024, 1_000_000, 1 << 20, 1 << 24, 1 << 30];
+        const EDGES: [u64; 8] = [
+            16,
+            1_024,
+            10_000,
+            16 * 1_024,
+            1_000_000,
+            1 << 20,
+            1 << 24,
+            1 << 30,
+        ];
         Ok(Self(match u.int_in_range(0..=3)? {
             0 | 1 => u.int_in_range(0..=20)?,
             2 => (*u.choose(&EDGES)? + u.int_in_range(0..=2)?) - 1,
@@ -94,16 +149,46 @@ impl Values {
             },
         };
         let default = WorkerPoolConfig::default();
-        WorkerPoolConfig {
-            worker_count: self.worker_count.large(),
+        let worker_count = self.worker_count.large();
+        let config = WorkerPoolConfig {
+            worker_count,
             lanes: self.lanes.iter().map(lane).collect(),
-            thread_name: self.thread_name.clone().unwrap_or(default.thread_name),
+            thread_name: self
+                .thread_name
+                .clone()
+                .unwrap_or_else(|| default.thread_name.clone()),
             thread_stack_size: self.thread_stack_size.as_ref().map(Size::large),
             sample_every: self.sample_every.small(),
             max_run_length: self.max_run_length.large(),
-            default_timeout: self
-                .default_timeout
-                .map(|(seconds, nanos)| Duration::new(seconds, nanos % 1_000_000_000)),
+            default_timeout: self.default_timeout.map(duration),
+            ..default
+        };
+        match &self.scheduling {
+            Some(scheduling) => scheduling.add_to(config),
+            None => config,
+        }
+    }
+}
+
+fn duration((seconds, nanos): (u64, u32)) -> Duration {
+    Duration::new(seconds, nanos % 1_000_000_000)
+}
+
+impl Scheduling {
+    fn add_to(&self, config: WorkerPoolConfig) -> WorkerPoolConfig {
+        let reservation = |(priority, workers): &(Priority, Size)| Reservation {
+            priority: priority.0,
+            workers: workers.large(),
+        };
+        WorkerPoolConfig {
+            scheduling_strategy: self.strategy,
+            load_balancing_strategy: self.balancing,
+            enable_task_stealing: self.steals,
+            worker_weights: self.worker_weights.of(config.worker_count),
+            reserved: self.reserved.iter().map(reservation).collect(),
+            ageing: self.ageing.map(duration),
+            sub_rings: self.sub_rings.large(),
+            ..config
         }
     }
 }
@@ -136,6 +221,30 @@ fn problems(config: &WorkerPoolConfig) -> Vec<String> {
     require(run, "max_run_length".into());
     let timeout = config.default_timeout != Some(Duration::ZERO);
     require(timeout, "default_timeout".into());
+    // As many as there are CPUs if none are asked for, and nobody but the machine knows how many that are.
+    let workers = match config.worker_count {
+        0 => config.workers(),
+        given => given,
+    };
+    let weights = &config.worker_weights;
+    let for_each = weights.is_empty() || weights.len() == workers;
+    require(for_each, "worker_weights".into());
+    for (worker, weight) in weights.iter().enumerate() {
+        let weight = (1..=10_000).contains(weight);
+        require(weight, format!("worker_weights[{worker}]"));
+    }
+    for (index, kept) in config.reserved.iter().enumerate() {
+        let kept = kept.workers != 0;
+        require(kept, format!("reserved[{index}].workers"));
+    }
+    let kept = config.reserved.iter().map(|kept| kept.workers as u128);
+    let kept = kept.sum::<u128>();
+    let one_is_left = kept == 0 || kept < workers as u128;
+    require(one_is_left, "reserved".into());
+    let ageing = config.ageing.is_none_or(|after| after.as_nanos() >= 1_000);
+    require(ageing, "ageing".into());
+    let rings = (1..=16).contains(&config.sub_rings);
+    require(rings, "sub_rings".into());
     fields
 }
 
@@ -182,7 +291,18 @@ fn through_builder(config: &WorkerPoolConfig) -> Result<WorkerPoolConfig, Config
         .lanes(config.lanes.clone())
         .thread_name(&*config.thread_name)
         .sample_every(config.sample_every)
-        .max_run_length(config.max_run_length);
+        .max_run_length(config.max_run_length)
+        .scheduling_strategy(config.scheduling_strategy)
+        .load_balancing_strategy(config.load_balancing_strategy)
+        .enable_task_stealing(config.enable_task_stealing)
+        .worker_weights(config.worker_weights.iter().copied())
+        .sub_rings(config.sub_rings);
+    for kept in &config.reserved {
+        builder = builder.reserve(kept.priority, kept.workers);
+    }
+    if let Some(after) = config.ageing {
+        builder = builder.ageing(after);
+    }
     if let Some(bytes) = config.thread_stack_size {
         builder = builder.thread_stack_size(bytes);
     }
@@ -207,11 +327,14 @@ fn serve(config: &WorkerPoolConfig) {
     let pool = WorkerPool::with_config(service, config.clone()).expect("a valid configuration");
     assert_eq!(pool.workers(), config.worker_count);
     assert_eq!(pool.config(), config);
+    let (scheduler, balancer) = (pool.scheduler(), pool.load_balancer());
+    assert_eq!(scheduler.strategy(), config.scheduling_strategy);
+    assert_eq!(balancer.strategy(), config.load_balancing_strategy);
     let hurried = config
         .default_timeout
         .is_some_and(|timeout| timeout < Duration::from_secs(60));
     for lane in 0..config.lanes.len() {
-        let task = [ProcessingTask::new(lane).lane(lane)];
+        let task = [ProcessingTask::new(lane).lane(lane).key(7)];
         match pool.execute_batch_blocking(task).remove(0) {
             Ok(response) => assert_eq!(response, lane + 1),
             Err(ExecuteError::Processing(ProcessingError::Expired)) => assert!(hurried),

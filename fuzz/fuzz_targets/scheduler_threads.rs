@@ -11,6 +11,10 @@
 //! - Batches are handed over only where they fit and every worker is busy, or the pool and the model
 //!   would race.
 //!
+//! Where a pool has another scheduling than the usual one, nobody waits for the workers and there is no model: the
+//! strategies, weights and pauses change while they work, and the order of each key, every outcome and the counts
+//! at the end are looked at; see `src/scheduler/storm.rs`.
+//!
 //! Nothing here depends on a speed, but the interleaving within an operation is the machine's, so an
 //! input may have to be repeated to fail again.
 

@@ -29,10 +29,18 @@ use std::task::{Context, Poll, Waker};
 
 use crossbeam_utils::CachePadded;
 
-use crate::lane::{Annex, Ring};
 use crate::panics;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, dekker_fence};
+
+/// What submitters wait to enter.
+pub(crate) trait Room {
+    /// Whether so many would get in: the last look of a submitter that waits for room.
+    fn has_room(&self, at_least: usize) -> bool;
+
+    /// Whether nobody will get in any more.
+    fn is_closed(&self) -> bool;
+}
 
 /// The waiting room of one lane.
 #[derive(Debug)]
@@ -68,17 +76,17 @@ impl Gate {
 
     /// Lets a submitter in if one waits and there is room enough. For a worker that claimed the head.
     #[inline]
-    pub(crate) fn freed<T, X: Annex<T>>(&self, ring: &Ring<T, X>) {
+    pub(crate) fn freed(&self, lane: &impl Room) {
         dekker_fence();
         // ORDERING(gate-dekker): SeqCst, after the claim of the head.
         if self.waiting.load(Ordering::SeqCst) != 0 {
-            self.let_in(ring, self.enough);
+            self.let_in(lane, self.enough);
         }
     }
 
     #[cold]
-    fn let_in<T, X: Annex<T>>(&self, ring: &Ring<T, X>, enough: usize) {
-        if ring.has_room(enough) || ring.is_closed() {
+    fn let_in(&self, lane: &impl Room, enough: usize) {
+        if lane.has_room(enough) || lane.is_closed() {
             let first = self.change(|queue| queue.waiters.pop_front());
             if let Some(waiter) = first {
                 panics::wake(waiter.waker);
@@ -107,20 +115,20 @@ impl Gate {
 
 /// One submitter's place at a gate. Dropping it gives the place up and passes a notice on.
 #[derive(Debug)]
-pub(crate) struct Turn<'a, T, X: Annex<T> = ()> {
+pub(crate) struct Turn<'a, L: Room> {
     gate: &'a Gate,
-    ring: &'a Ring<T, X>,
+    lane: &'a L,
     /// The name under which it is queued, or was until it was woken.
     place: Option<u64>,
     /// Whether it has waited before and so may go to the head of the queue.
     waited: bool,
 }
 
-impl<'a, T, X: Annex<T>> Turn<'a, T, X> {
-    pub(crate) fn new(gate: &'a Gate, ring: &'a Ring<T, X>) -> Self {
+impl<'a, L: Room> Turn<'a, L> {
+    pub(crate) fn new(gate: &'a Gate, lane: &'a L) -> Self {
         Self {
             gate,
-            ring,
+            lane,
             place: None,
             waited: false,
         }
@@ -164,7 +172,7 @@ impl<'a, T, X: Annex<T>> Turn<'a, T, X> {
         self.place = Some(name);
         self.waited = true;
         dekker_fence();
-        if self.ring.has_room(1) || self.ring.is_closed() {
+        if self.lane.has_room(1) || self.lane.is_closed() {
             self.give_up();
             return Poll::Ready(());
         }
@@ -175,7 +183,7 @@ impl<'a, T, X: Annex<T>> Turn<'a, T, X> {
     pub(crate) fn got_in(mut self) {
         self.give_up();
         if self.waited {
-            self.gate.freed(self.ring);
+            self.gate.freed(self.lane);
         }
     }
 
@@ -190,12 +198,12 @@ impl<'a, T, X: Annex<T>> Turn<'a, T, X> {
         });
         if !queued {
             // The notice was for whoever can use it.
-            self.gate.let_in(self.ring, 1);
+            self.gate.let_in(self.lane, 1);
         }
     }
 }
 
-impl<T, X: Annex<T>> Drop for Turn<'_, T, X> {
+impl<L: Room> Drop for Turn<'_, L> {
     fn drop(&mut self) {
         self.give_up();
     }

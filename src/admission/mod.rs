@@ -6,5 +6,5 @@
 pub(crate) mod gate;
 mod policy;
 
-pub(crate) use gate::{Gate, Turn};
+pub(crate) use gate::{Gate, Room, Turn};
 pub use policy::OverflowPolicy;

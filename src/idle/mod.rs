@@ -18,4 +18,4 @@ mod word;
 
 #[cfg(feature = "tokio")]
 pub(crate) use roster::Announced;
-pub(crate) use roster::{Attention, Roster, Search, Sleeper};
+pub(crate) use roster::{Attention, Look, Roster, Search, Sleeper};

@@ -19,6 +19,7 @@ use super::pace;
 use super::parker::Parker;
 use super::waker_cell::WakerCell;
 use super::word::{GROUP, IdleWord};
+use crate::lane::pick::LaneBits;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{dekker_fence, hint};
 
@@ -41,7 +42,17 @@ pub(crate) struct Roster {
     first: CachePadded<AtomicU64>,
     /// The words of the other groups.
     others: Box<[CachePadded<AtomicU64>]>,
+    groups: Box<[Group]>,
+    /// Each worker's group and its number there.
+    seats: Box<[(usize, usize)]>,
     sleepers: Box<[Sleeper]>,
+}
+
+/// Up to [`GROUP`] workers with successive numbers who take tasks of the same lanes.
+#[derive(Debug)]
+struct Group {
+    first_worker: usize,
+    lanes: LaneBits,
 }
 
 /// A worker's evidence that it counts as a searcher.
@@ -59,6 +70,10 @@ pub(crate) struct Announced {
     worker: usize,
 }
 
+/// A submitter's evidence that somebody may sleep or search.
+#[derive(Debug)]
+pub(crate) struct Look(IdleWord);
+
 /// Who sees to a task that was just handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attention {
@@ -71,16 +86,40 @@ pub(crate) enum Attention {
 }
 
 impl Roster {
-    /// For these workers, all awake and none of them searching.
+    /// For workers of all lanes, all awake and none of them searching.
+    #[cfg(all(test, feature = "loom"))]
     pub(crate) fn new(sleepers: impl IntoIterator<Item = Sleeper>) -> Self {
-        let sleepers: Box<[Sleeper]> = sleepers.into_iter().collect();
-        let groups = sleepers.len().div_ceil(GROUP);
-        let first = if groups > 1 { IdleWord::MORE_GROUPS } else { 0 };
+        Self::with_lanes(sleepers.into_iter().map(|sleeper| (sleeper, LaneBits::MAX)))
+    }
+
+    /// For these workers, each with the lanes whose tasks it takes, all awake and none of them searching.
+    pub(crate) fn with_lanes(workers: impl IntoIterator<Item = (Sleeper, LaneBits)>) -> Self {
+        let mut groups: Vec<Group> = Vec::new();
+        let (mut seats, mut sleepers) = (Vec::new(), Vec::new());
+        for (worker, (sleeper, lanes)) in workers.into_iter().enumerate() {
+            let fits = |group: &&Group| group.lanes == lanes && worker - group.first_worker < GROUP;
+            if groups.last().filter(fits).is_none() {
+                groups.push(Group {
+                    first_worker: worker,
+                    lanes,
+                });
+            }
+            let group = groups.len() - 1;
+            seats.push((group, worker - groups[group].first_worker));
+            sleepers.push(sleeper);
+        }
+        let first = if groups.len() > 1 {
+            IdleWord::MORE_GROUPS
+        } else {
+            0
+        };
         let word = |value| CachePadded::new(AtomicU64::new(value));
         Self {
             first: word(first),
-            others: (1..groups).map(|_| word(0)).collect(),
-            sleepers,
+            others: (1..groups.len()).map(|_| word(0)).collect(),
+            groups: groups.into(),
+            seats: seats.into(),
+            sleepers: sleepers.into(),
         }
     }
 
@@ -92,114 +131,146 @@ impl Roster {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    #[inline]
-    fn word(&self, worker: usize) -> &AtomicU64 {
-        match worker / GROUP {
-            0 => &self.first,
-            group => &self.others[group - 1],
-        }
+    /// The word of each group that takes tasks of some of these lanes, with the group's number.
+    fn words_for(&self, lanes: LaneBits) -> impl Iterator<Item = (usize, &CachePadded<AtomicU64>)> {
+        let takes = move |(group, _): &(usize, _)| self.groups[*group].lanes & lanes != 0;
+        self.words().enumerate().filter(takes)
     }
 
-    /// After a push: wakes a worker if one sleeps and none searches.
+    /// The word of a worker's group, and the worker's number there.
+    #[inline]
+    fn seat(&self, worker: usize) -> (&AtomicU64, usize) {
+        let (group, member) = self.seats[worker];
+        let word = match group {
+            0 => &self.first,
+            other => &self.others[other - 1],
+        };
+        (word, member)
+    }
+
+    /// After a push: looks whether anybody sleeps or searches; `None` when all are at work, as they are on a
+    /// pool that is busy.
     #[inline(always)]
-    pub(crate) fn notify(&self) -> Attention {
+    pub(crate) fn look(&self) -> Option<Look> {
         dekker_fence();
         // ORDERING(idle-dekker): SeqCst, after the claim of the tail.
         let first = IdleWord(self.first.load(Ordering::SeqCst));
-        // All are at work on a pool that is busy.
-        if first.is_nobody() {
-            Attention::Busy
-        } else {
-            self.call_on(first)
-        }
+        (!first.is_nobody()).then_some(Look(first))
     }
 
-    /// Waits a moment before it wakes anybody: a worker with a short task is about to search again, and
+    /// Wakes a worker that takes the tasks of a lane if one sleeps and none searches; of several sleepers the
+    /// `near` one.
+    ///
+    /// It waits a moment before it wakes anybody: a worker with a short task is about to search again, and
     /// its last look sees the push.
     #[inline(never)]
-    fn call_on(&self, first: IdleWord) -> Attention {
-        let mut searching = first.searchers() > 0;
+    pub(crate) fn call_on(&self, look: Look, lane: usize, near: Option<usize>) -> Attention {
+        let lanes = 1 << lane;
+        let mut searching = look.0.searchers() > 0;
         let mut pauses = pace::wake_pauses();
         while !searching && pauses > 0 {
             hint::spin_loop();
-            // ORDERING(idle-dekker): SeqCst, as in `notify`.
-            searching = IdleWord(self.first.load(Ordering::SeqCst)).searchers() > 0;
+            searching = self.searchers(lanes) > 0;
             pauses -= 1;
         }
         if searching {
             Attention::Searching
-        } else if self.wake_one() {
+        } else if near.is_some_and(|worker| self.wake(worker)) || self.wake_one(lanes) {
             Attention::Woken
         } else {
             Attention::Busy
         }
     }
 
-    /// Wakes the first sleeper if nobody searches. Returns whether it woke one.
-    #[cold]
-    pub(crate) fn wake_one(&self) -> bool {
-        // ORDERING(idle-dekker): SeqCst, as in `notify`, for each group.
-        let searching =
-            |word: &CachePadded<AtomicU64>| IdleWord(word.load(Ordering::SeqCst)).searchers() > 0;
-        if self.words().any(searching) {
-            return false;
+    /// After a push to the lanes of one worker, which nobody else takes from: wakes it if it sleeps.
+    pub(crate) fn call(&self, worker: usize) -> Attention {
+        dekker_fence();
+        if self.wake(worker) {
+            Attention::Woken
+        } else {
+            Attention::Busy
         }
-        self.words()
-            .enumerate()
-            .any(|(group, word)| self.wake_in(group, word))
     }
 
-    fn wake_in(&self, group: usize, word: &AtomicU64) -> bool {
+    /// How many search who take tasks of some of these lanes.
+    fn searchers(&self, lanes: LaneBits) -> u64 {
+        // ORDERING(idle-dekker): SeqCst, as in `look`, for each group.
+        let of = |(_, word): (_, &CachePadded<AtomicU64>)| {
+            IdleWord(word.load(Ordering::SeqCst)).searchers()
+        };
+        self.words_for(lanes).map(of).sum()
+    }
+
+    /// Wakes the first sleeper that takes tasks of some of these lanes, if nobody searches who does.
+    /// Returns whether it woke one.
+    #[cold]
+    pub(crate) fn wake_one(&self, lanes: LaneBits) -> bool {
+        self.searchers(lanes) == 0
+            && self
+                .words_for(lanes)
+                .any(|(group, word)| self.wake_in(group, word, 1))
+    }
+
+    /// Wakes the first sleeper of a group, unless so many of the group search. Returns whether it woke
+    /// one.
+    fn wake_in(&self, group: usize, word: &AtomicU64, enough: u64) -> bool {
         // Relaxed: the compare-exchange checks it.
         let mut current = IdleWord(word.load(Ordering::Relaxed));
         while let Some(member) = current.first_sleeper() {
-            if current.searchers() > 0 {
+            if current.searchers() >= enough {
                 return false;
             }
-            let sleeper = &self.sleepers[group * GROUP + member];
-            let searches = matches!(sleeper, Sleeper::Thread(_));
-            // ORDERING(idle-dekker): SeqCst: all changes of a word are in one order with the looks.
-            let claim = word.compare_exchange_weak(
-                current.0,
-                current.woken(member, searches).0,
-                Ordering::SeqCst,
-                Ordering::Relaxed,
-            );
-            match claim {
-                Ok(_) => {
-                    sleeper.unpark();
-                    return true;
-                }
-                Err(now) => current = IdleWord(now),
+            match self.take_out(self.groups[group].first_worker + member, word, current) {
+                Ok(()) => return true,
+                Err(now) => current = now,
             }
         }
         false
     }
 
-    /// Wakes everybody. For a pool that closes.
+    /// Wakes this worker if it sleeps. Returns whether it did.
+    fn wake(&self, worker: usize) -> bool {
+        let (word, member) = self.seat(worker);
+        // ORDERING(idle-dekker): SeqCst, after the claim of the tail.
+        let mut current = IdleWord(word.load(Ordering::SeqCst));
+        while current.sleeps(member) {
+            match self.take_out(worker, word, current) {
+                Ok(()) => return true,
+                Err(now) => current = now,
+            }
+        }
+        false
+    }
+
+    /// Takes a worker off the sleepers and leaves it its token.
+    ///
+    /// # Errors
+    /// The word has changed, or the machine tries again: what it is now.
+    fn take_out(&self, worker: usize, word: &AtomicU64, current: IdleWord) -> Result<(), IdleWord> {
+        let (_, member) = self.seats[worker];
+        let sleeper = &self.sleepers[worker];
+        let searches = matches!(sleeper, Sleeper::Thread(_));
+        let woken = current.woken(member, searches).0;
+        // ORDERING(idle-dekker): SeqCst: all changes of a word are in one order with the looks.
+        word.compare_exchange_weak(current.0, woken, Ordering::SeqCst, Ordering::Relaxed)
+            .map_err(IdleWord)?;
+        sleeper.unpark();
+        Ok(())
+    }
+
+    /// Wakes everybody. For a pool that closes, and for a lane that is no longer paused.
     pub(crate) fn wake_all(&self) {
         dekker_fence();
         for (group, word) in self.words().enumerate() {
-            // ORDERING(idle-dekker): SeqCst, after the close of the tails, as in `notify`.
+            // ORDERING(idle-dekker): SeqCst, after the close of the tails, as in `look`.
             let mut current = IdleWord(word.load(Ordering::SeqCst));
             while let Some(member) = current.first_sleeper() {
-                let sleeper = &self.sleepers[group * GROUP + member];
-                let searches = matches!(sleeper, Sleeper::Thread(_));
-                // ORDERING(idle-dekker): SeqCst, as in `wake_in`.
-                let claim = word.compare_exchange(
-                    current.0,
-                    current.woken(member, searches).0,
-                    Ordering::SeqCst,
-                    Ordering::Relaxed,
-                );
-                match claim {
-                    Ok(_) => {
-                        sleeper.unpark();
-                        // Relaxed: the compare-exchange checks it.
-                        current = IdleWord(word.load(Ordering::Relaxed));
-                    }
-                    Err(now) => current = IdleWord(now),
-                }
+                let worker = self.groups[group].first_worker + member;
+                current = match self.take_out(worker, word, current) {
+                    // Relaxed: the compare-exchange checks it.
+                    Ok(()) => IdleWord(word.load(Ordering::Relaxed)),
+                    Err(now) => now,
+                };
             }
         }
     }
@@ -207,43 +278,66 @@ impl Roster {
     /// The worker begins to look for work.
     pub(crate) fn begin_search(&self, worker: usize) -> Search {
         // ORDERING(idle-dekker): SeqCst: all changes of a word are in one order with the looks.
-        self.word(worker)
-            .fetch_add(IdleWord::ONE_SEARCHER, Ordering::SeqCst);
+        let (word, _) = self.seat(worker);
+        word.fetch_add(IdleWord::ONE_SEARCHER, Ordering::SeqCst);
         Search { worker }
     }
 
-    /// The searcher found work. If it was the last and more work waits, it passes the search on:
-    /// submitters that saw it search have woken nobody.
-    pub(crate) fn found(&self, search: Search, more_waits: impl FnOnce() -> bool) {
-        // ORDERING(idle-dekker): SeqCst, before the caller's look at the tails in `more_waits`.
-        let before = self
-            .word(search.worker)
+    /// The searcher found work. It passes the search on if more waits than others search for: submitters
+    /// that saw it search have woken nobody. `waiting` counts the tasks of some lanes that nobody has
+    /// claimed.
+    ///
+    /// It wakes two, and each of them two more, so that a burst has all workers up after as many wakes in
+    /// a row as their number has binary digits.
+    pub(crate) fn found(&self, search: Search, waiting: impl Fn(LaneBits) -> usize) {
+        const RAMP: u64 = 2;
+        // ORDERING(idle-dekker): SeqCst, before the look at the tails in `waiting`.
+        self.seat(search.worker)
+            .0
             .fetch_sub(IdleWord::ONE_SEARCHER, Ordering::SeqCst);
-        if IdleWord(before).searchers() == 1 {
-            dekker_fence();
-            if self.any_asleep() && more_waits() {
-                self.wake_one();
+        dekker_fence();
+        for (group, word) in self.words().enumerate() {
+            // ORDERING(idle-dekker): SeqCst, after the change of our word: whoever lies down later looks
+            // at the tails itself.
+            if IdleWord(word.load(Ordering::SeqCst)).sleepers() == 0 {
+                continue;
+            }
+            for _ in 0..RAMP {
+                if !self.is_needed(group, &waiting) || !self.wake_in(group, word, u64::MAX) {
+                    break;
+                }
             }
         }
     }
 
-    fn any_asleep(&self) -> bool {
-        // ORDERING(idle-dekker): SeqCst, after the change of our word: whoever lies down later looks
-        // at the tails itself.
+    /// Whether a sleeper of this group is needed: of the lanes that it takes and groups beyond some other do
+    /// not, more tasks wait than workers search who take them. Groups come in the order of their lowest lane, so
+    /// those lanes are taken by all groups up to that one, or in part.
+    fn is_needed(&self, group: usize, waiting: &impl Fn(LaneBits) -> usize) -> bool {
+        let beyond = |last: usize| self.groups.get(last + 1).map_or(0, |next| next.lanes);
+        (group..self.groups.len()).any(|last| {
+            let lanes = self.groups[group].lanes & !beyond(last);
+            lanes != 0 && waiting(lanes) as u64 > self.searchers(lanes)
+        })
+    }
+
+    /// Whether anybody sleeps.
+    pub(crate) fn any_asleep(&self) -> bool {
+        // Relaxed: a hint.
         self.words()
-            .any(|word| IdleWord(word.load(Ordering::SeqCst)).sleepers() != 0)
+            .any(|word| IdleWord(word.load(Ordering::Relaxed)).sleepers() != 0)
     }
 
     /// Whether this searcher is the only one of its group.
     pub(crate) fn searches_alone(&self, worker: usize) -> bool {
         // Relaxed: a hint.
-        IdleWord(self.word(worker).load(Ordering::Relaxed)).searchers() <= 1
+        IdleWord(self.seat(worker).0.load(Ordering::Relaxed)).searchers() <= 1
     }
 
     /// Whether this worker alone searches, of its group, and no more than `most` are awake.
     pub(crate) fn may_spin(&self, worker: usize, most: usize) -> bool {
         // Relaxed: a hint.
-        let word = IdleWord(self.word(worker).load(Ordering::Relaxed));
+        let word = IdleWord(self.seat(worker).0.load(Ordering::Relaxed));
         let asleep: u32 = self
             .words()
             .map(|word| {
@@ -258,9 +352,9 @@ impl Roster {
     /// The searcher announces that it will sleep.
     pub(crate) fn announce(&self, search: Search) -> Announced {
         let worker = search.worker;
+        let (word, member) = self.seat(worker);
         // ORDERING(idle-dekker): SeqCst, before the last look at every tail.
-        self.word(worker)
-            .fetch_add(IdleWord::lie_down(worker % GROUP), Ordering::SeqCst);
+        word.fetch_add(IdleWord::lie_down(member), Ordering::SeqCst);
         dekker_fence();
         Announced { worker }
     }
@@ -269,7 +363,7 @@ impl Roster {
     /// the same once it has the token.
     pub(crate) fn withdraw(&self, announced: Announced) -> Search {
         let Announced { worker } = announced;
-        let (word, member) = (self.word(worker), worker % GROUP);
+        let (word, member) = self.seat(worker);
         // Relaxed: the compare-exchange checks it.
         let mut current = IdleWord(word.load(Ordering::Relaxed));
         while current.sleeps(member) {
@@ -331,9 +425,9 @@ impl Roster {
     /// A worker that has announced its sleep ends instead. Whoever woke it meanwhile meant somebody
     /// who works, so it wakes another.
     #[cfg(feature = "tokio")]
-    pub(crate) fn resign(&self, announced: Announced, more_waits: impl FnOnce() -> bool) {
+    pub(crate) fn resign(&self, announced: Announced, waiting: impl Fn(LaneBits) -> usize) {
         let search = self.withdraw(announced);
-        self.found(search, more_waits);
+        self.found(search, waiting);
     }
 }
 

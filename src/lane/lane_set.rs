@@ -1,6 +1,6 @@
 //! One ring for each priority, and a word that says which of them may hold something.
 //!
-//! The word (*occupied*) is a hint with one-sided error: a lane that holds something has its bit
+//! The word ([`Hint`]) says of lanes with one-sided error: a lane that holds something has its bit
 //! set, or its submitter is just about to set it; a set bit may stand over an empty lane until a
 //! worker on its way to sleep clears it. So a submitter writes the word only when it reads its bit
 //! clear, which under load is never, and a worker decides by one load which lanes to look at.
@@ -15,15 +15,12 @@ use std::mem::MaybeUninit;
 
 use crossbeam_utils::CachePadded;
 
+use super::hint::Hint;
 use super::pick::LaneBits;
 use super::{Annex, Claim, Make, Refusal, Ring};
 use crate::admission::Gate;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::dekker_fence;
-
-/// Set in the word when the pool gives up what is not started: no lane's bit, so a worker with tasks in
-/// its hand takes a second look, and finds it.
-pub(crate) const GIVEN_UP: LaneBits = 1 << 31;
 
 /// A ring with the gate at which submitters wait while it is full.
 #[derive(Debug)]
@@ -36,8 +33,7 @@ pub(crate) struct Lane<T, X: Annex<T> = ()> {
 #[derive(Debug)]
 pub(crate) struct LaneSet<T, X: Annex<T> = ()> {
     lanes: Box<[Lane<T, X>]>,
-    /// A bit for each lane that may hold something. Submitters set, workers on their way to sleep
-    /// clear.
+    /// A [`Hint`].
     occupied: CachePadded<AtomicU32>,
 }
 
@@ -106,16 +102,37 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
         self.occupied.fetch_or(1 << lane, Ordering::SeqCst);
     }
 
-    /// The lanes that may hold something.
+    /// The lanes that may hold something, and whatever else the word says.
     #[inline]
-    pub(crate) fn occupied(&self) -> LaneBits {
+    pub(crate) fn hint(&self) -> Hint {
         // Relaxed: a hint; before it sleeps a worker looks at the tails themselves.
-        self.occupied.load(Ordering::Relaxed)
+        Hint(self.occupied.load(Ordering::Relaxed))
+    }
+
+    /// The word as the last look of the idle protocol reads it.
+    pub(crate) fn last_hint(&self) -> Hint {
+        // ORDERING(idle-dekker): SeqCst, the load side: the caller has announced its sleep before, and
+        // whoever changes the word wakes the sleepers after.
+        Hint(self.occupied.load(Ordering::SeqCst))
+    }
+
+    /// All lanes.
+    pub(crate) fn all(&self) -> LaneBits {
+        (1 << self.lanes.len()) - 1
+    }
+
+    fn of(&self, lanes: LaneBits) -> impl Iterator<Item = &Ring<T, X>> {
+        let lanes = self
+            .lanes
+            .iter()
+            .enumerate()
+            .filter(move |(lane, _)| lanes & (1 << lane) != 0);
+        lanes.map(|(_, lane)| &lane.ring)
     }
 
     /// Moves as many items of a lane as fit to the front of `into`, their annexes `beside`, or one of
     /// `sharers` shares when few are ready; lets waiting submitters in. Returns how many.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop_share(
         &self,
         lane: usize,
@@ -142,31 +159,69 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
         Some(item)
     }
 
-    /// Whether the head of any lane is published: what a spinning worker polls.
+    /// Whether the head of any of these lanes is published: what a spinning worker polls.
     #[inline]
-    pub(crate) fn any_ready(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.ring.is_ready())
+    pub(crate) fn any_ready(&self, lanes: LaneBits) -> bool {
+        self.of(lanes).any(Ring::is_ready)
     }
 
-    /// Whether a worker must not sleep: the last look of the idle protocol.
-    pub(crate) fn any_stirs(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.ring.stirs())
+    /// Whether a worker for these lanes must not sleep: the last look of the idle protocol.
+    pub(crate) fn any_stirs(&self, lanes: LaneBits) -> bool {
+        self.of(lanes).any(Ring::stirs)
     }
 
-    /// Whether any lane holds something that no worker has claimed.
-    pub(crate) fn any_claims(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.ring.has_claims())
+    /// As [`LaneSet::any_stirs`], but closed lanes stir only while something is left in them.
+    pub(crate) fn any_holds(&self, lanes: LaneBits) -> bool {
+        self.of(lanes).any(Ring::holds)
+    }
+
+    /// Whether any of these lanes holds something that no worker has claimed.
+    pub(crate) fn any_claims(&self, lanes: LaneBits) -> bool {
+        self.of(lanes).any(Ring::has_claims)
+    }
+
+    /// How much these lanes hold that no worker has claimed.
+    pub(crate) fn waiting(&self, lanes: LaneBits) -> usize {
+        self.of(lanes).map(Ring::len).sum()
     }
 
     /// Tells the workers to start nothing more, not even what they have claimed.
     pub(crate) fn give_up(&self) {
-        // ORDERING(lane-hint): SeqCst, as all changes of the word; nothing else depends on it.
-        self.occupied.fetch_or(GIVEN_UP, Ordering::SeqCst);
+        self.tell(Hint::GIVEN_UP);
+    }
+
+    /// Tells the workers that tasks may wait in other sets too.
+    pub(crate) fn point_elsewhere(&self) {
+        self.tell(Hint::ELSEWHERE);
+    }
+
+    fn tell(&self, bit: u32) {
+        // ORDERING(lane-hint, idle-dekker): SeqCst, as all changes of the word.
+        self.occupied.fetch_or(bit, Ordering::SeqCst);
+    }
+
+    /// Has the workers claim nothing from these lanes, or claim from them again; one caller at a time.
+    /// Returns whether that changes anything.
+    pub(crate) fn set_paused(&self, lanes: LaneBits, paused: bool) -> bool {
+        let bits = Hint::pausing(lanes);
+        // Relaxed: nobody else changes these bits.
+        let before = self.occupied.load(Ordering::Relaxed);
+        if paused && before & bits != bits {
+            // ORDERING(lane-hint, idle-dekker): SeqCst, as all changes of the word.
+            self.occupied.fetch_or(bits, Ordering::SeqCst);
+            true
+        } else if !paused && before & bits != 0 {
+            // ORDERING(lane-hint, idle-dekker): SeqCst, as all changes of the word.
+            self.occupied.fetch_and(!bits, Ordering::SeqCst);
+            true
+        } else {
+            false
+        }
     }
 
     /// Clears the bits of empty lanes. For a worker on its way to sleep.
     pub(crate) fn refresh_hint(&self) {
-        let marked = self.occupied();
+        let marked = self.hint().0;
         for (lane, Lane { ring, .. }) in self.lanes.iter().enumerate() {
             let bit = 1 << lane;
             if marked & bit == 0 || ring.has_claims() {
@@ -175,7 +230,7 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
             // ORDERING(lane-hint): SeqCst, before the load of the tail below.
             self.occupied.fetch_and(!bit, Ordering::SeqCst);
             dekker_fence();
-            if ring.stirs() {
+            if ring.holds() {
                 self.set(lane);
             }
         }
@@ -193,10 +248,5 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.lanes.iter().all(|lane| lane.ring.is_closed())
-    }
-
-    /// Whether everything that was ever accepted has been taken and nothing more can come.
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.is_closed() && !self.any_claims()
     }
 }

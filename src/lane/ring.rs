@@ -49,6 +49,7 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
+use crate::admission::Room;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{UnsafeCell, hint};
 
@@ -62,6 +63,8 @@ pub(crate) enum Refusal {
     Full,
     /// The ring accepts nothing more.
     Closed,
+    /// There is room, but not for more tasks of this key.
+    Crowded,
 }
 
 /// A few words that go with some values and not with others.
@@ -502,6 +505,13 @@ impl<T, X: Annex<T>> Ring<T, X> {
         tail != self.head.load(Ordering::Relaxed)
     }
 
+    /// As [`Ring::stirs`], but of a closed ring only while something is left in it.
+    pub(crate) fn holds(&self) -> bool {
+        // ORDERING(idle-dekker): SeqCst, as in `stirs`.
+        let tail = self.tail.load(Ordering::SeqCst) & !CLOSED;
+        tail != self.head.load(Ordering::Relaxed)
+    }
+
     /// Whether a position is claimed for a push and not yet for a pop.
     pub(crate) fn has_claims(&self) -> bool {
         self.len() > 0
@@ -511,15 +521,6 @@ impl<T, X: Annex<T>> Ring<T, X> {
     pub(crate) fn len(&self) -> usize {
         let taken = self.taken();
         self.accepted().saturating_sub(taken) as usize
-    }
-
-    /// Whether a push would find a free slot: the last look of a submitter that waits for room.
-    pub(crate) fn has_room(&self, at_least: usize) -> bool {
-        // ORDERING(head-claim, gate-dekker): SeqCst, the load side: the caller has counted itself as
-        // waiting.
-        let head = self.head.load(Ordering::SeqCst);
-        let used = self.accepted().saturating_sub(head) as usize;
-        used + at_least <= self.capacity()
     }
 
     /// How many values were ever accepted.
@@ -545,6 +546,20 @@ impl<T, X: Annex<T>> Ring<T, X> {
     pub(crate) fn is_closed(&self) -> bool {
         // ORDERING(tail-claim): Acquire: whoever sees the bit sees what its setter did before.
         self.tail.load(Ordering::Acquire) & CLOSED != 0
+    }
+}
+
+impl<T, X: Annex<T>> Room for Ring<T, X> {
+    fn has_room(&self, at_least: usize) -> bool {
+        // ORDERING(head-claim, gate-dekker): SeqCst, the load side: the caller has counted itself as
+        // waiting.
+        let head = self.head.load(Ordering::SeqCst);
+        let used = self.accepted().saturating_sub(head) as usize;
+        used + at_least <= self.capacity()
+    }
+
+    fn is_closed(&self) -> bool {
+        Ring::is_closed(self)
     }
 }
 

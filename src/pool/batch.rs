@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use smallvec::SmallVec;
 
 use super::WorkerPool;
+use super::waiting::Waiting;
 use crate::config::MOST_CAPACITY;
 use crate::error::{ExecuteError, SubmitError};
 use crate::idle::caller;
@@ -76,11 +77,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     ) -> Vec<Result<R, ExecuteError<Q, E>>> {
         let mut entries = {
             let mut feed = Feed::new(self, tasks.into_iter());
-            while feed.advance() {
-                let mut turn = self.engine.turn(feed.lane);
-                poll_fn(|context| turn.poll(context)).await;
+            while let Some(mut waiting) = feed.advance() {
+                poll_fn(|context| waiting.poll(context)).await;
                 feed.enter();
-                turn.got_in();
+                waiting.got_in();
             }
             feed.entries
         };
@@ -111,12 +111,11 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             return tasks.into_iter().map(refuse).collect();
         }
         let mut feed = Feed::new(self, tasks.into_iter());
-        while feed.advance() {
-            let mut turn = self.engine.turn(feed.lane);
-            let poll = |context: &mut Context<'_>| -> Poll<()> { turn.poll(context) };
+        while let Some(mut waiting) = feed.advance() {
+            let poll = |context: &mut Context<'_>| -> Poll<()> { waiting.poll(context) };
             caller::wait(None, poll);
             feed.enter();
-            turn.got_in();
+            waiting.got_in();
         }
         feed.entries.into_iter().map(Entry::wait).collect()
     }
@@ -140,15 +139,18 @@ where
         }
     }
 
-    /// Hands over as much as fits. Returns whether it has to wait for room in its lane.
-    fn advance(&mut self) -> bool {
+    /// Hands over as much as fits. Returns what it has to wait for, if it has to.
+    fn advance(&mut self) -> Option<Waiting<'a, Q, R, E>> {
         loop {
-            self.enter();
-            if !self.chunk.is_empty() {
-                return true;
+            if let Some(refusal) = self.enter() {
+                let mut waiting = Waiting::new(&self.pool.engine, self.lane);
+                if let Some(next) = self.chunk.last() {
+                    waiting.refused(refusal, next);
+                }
+                return Some(waiting);
             }
             if !self.fill() {
-                return false;
+                return None;
             }
         }
     }
@@ -187,32 +189,33 @@ where
         }
     }
 
-    /// Hands over what fits of the chunk. What the lane refuses for good takes its entry's place.
-    fn enter(&mut self) {
-        if self.chunk.is_empty() {
-            return;
+    /// Hands over what fits of the chunk. Returns why the rest has to wait, if it has to; what is refused for
+    /// good takes its entry's place.
+    fn enter(&mut self) -> Option<Refusal> {
+        loop {
+            let refusal = self.pool.engine.submit_n(self.lane, &mut self.chunk)?;
+            if refusal != Refusal::Closed && self.pool.may_wait(self.lane) {
+                return Some(refusal);
+            }
+            self.refuse_next(refusal);
         }
-        self.pool.engine.submit_n(self.lane, &mut self.chunk);
-        let closed = self.pool.engine.lanes.lane(self.lane).ring.is_closed();
-        if self.chunk.is_empty() || (!closed && self.pool.may_wait(self.lane)) {
+    }
+
+    /// Refuses the next task of the chunk: others may have room where it has none.
+    fn refuse_next(&mut self, refusal: Refusal) {
+        let left = self.chunk.len();
+        let Some(offer) = self.chunk.pop() else {
             return;
-        }
+        };
+        let refused = self.pool.refuse(refusal, offer);
         // The chunk's tasks are the last ones with a ticket, in order.
         let mut tickets = self
             .entries
             .iter_mut()
             .rev()
             .filter(|entry| matches!(entry, Entry::Waiting(_)));
-        for offer in self.chunk.drain(..) {
-            let refusal = if closed {
-                Refusal::Closed
-            } else {
-                Refusal::Full
-            };
-            let refused = self.pool.refuse(refusal, offer);
-            *tickets
-                .next()
-                .expect("each task has its ticket among the entries") = Entry::refused(refused);
-        }
+        *tickets
+            .nth(left - 1)
+            .expect("each task has its ticket among the entries") = Entry::refused(refused);
     }
 }

@@ -4,18 +4,24 @@
 //! 2. [`ways_in`] hands requests over, one at a time.
 //! 3. [`batch`] hands over many and keeps their order.
 //! 4. [`stream`] hands over many and takes results as they come.
-//! 5. [`shutdown`] ends the pool and accounts for everything.
+//! 5. [`scheduler`] and [`load_balancer`] change how the pool schedules, and show it.
+//! 6. [`shutdown`] ends the pool and accounts for everything.
 
 mod batch;
 mod builder;
+mod load_balancer;
+mod scheduler;
 mod shutdown;
 mod stream;
+mod waiting;
 mod ways_in;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use builder::PoolBuilder;
+pub use load_balancer::LoadBalancer;
+pub use scheduler::TaskScheduler;
 pub use shutdown::{Returned, RunningTask, ShutdownReport};
 pub use stream::{ResultStream, StreamItem};
 
@@ -65,8 +71,8 @@ impl<Q, R, E> fmt::Debug for WorkerPool<Q, R, E> {
         formatter
             .debug_struct("WorkerPool")
             .field("workers", &self.engine.blocks.len())
-            .field("lanes", &self.engine.lanes.len())
-            .field("closed", &self.engine.lanes.is_closed())
+            .field("lanes", &self.engine.shards.shared.len())
+            .field("closed", &self.engine.shards.shared.is_closed())
             .finish_non_exhaustive()
     }
 }
@@ -177,6 +183,16 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         self.engine.statistics()
     }
 
+    /// Where tasks wait and in which order they are taken: to change it, and to see it.
+    pub fn scheduler(&self) -> TaskScheduler<'_, Q, R, E> {
+        TaskScheduler::new(&self.engine)
+    }
+
+    /// Which worker takes the tasks of a key or a part of a batch: to change it, and to see it.
+    pub fn load_balancer(&self) -> LoadBalancer<'_, Q, R, E> {
+        LoadBalancer::new(&self.engine)
+    }
+
     /// What happens to the pool from now on. A subscriber that falls 1,024 events behind loses the
     /// newest.
     pub fn events(&self) -> EventStream {
@@ -186,12 +202,16 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// The starvation bound: a task at the head of this priority's lane is started within so many
     /// pulls of all workers together, however full the other lanes are.
     ///
-    /// `N(L) = W * r * B(L)` for `W` workers and runs of at most `r` tasks (1 for async workers;
+    /// `N(L) = W * r * B(L)` for `W` workers that take the lane and runs of at most `r` tasks (1 for async workers;
     /// [`max_run_length`](WorkerPoolConfig::max_run_length) for threads, though runs of more than
     /// one form only when tasks cost less than 60 ns). With `n` lanes of weights `w` that add up to
     /// `S`, `B(L) = ceil(S / w(L)) + n - 2` below the top lane, and for the top lane the least `k`
     /// with `k >= 1 + sum of ceil(k / ceil(S / w(L)))` over the lanes below; `B = 1` for a single
-    /// lane.
+    /// lane. With [ageing](WorkerPoolConfig::ageing) it doubles.
+    ///
+    /// Once the pool has placed tasks anywhere else than in the shared lanes, each worker goes around among `s`
+    /// sets, 4 as a rule, and this is `s` times as much. Of a task in a worker's own lanes it is that
+    /// worker's pulls that count, `s * r * B(L)` of them.
     ///
     /// # Examples
     /// ```
@@ -205,8 +225,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// ```
     pub fn starvation_bound(&self, priority: TaskPriority) -> u64 {
         let lane = self.engine.lane_of(priority);
-        self.engine
+        let bound = self
+            .engine
             .config
-            .starvation_bound(lane, self.owner.longest_run())
+            .starvation_bound(lane, self.owner.longest_run());
+        bound * self.engine.sets_at_home() as u64
     }
 }

@@ -18,8 +18,9 @@ use crate::task::TaskContext;
 pub struct ShutdownReport<Q> {
     /// Whether every accepted task has run and every worker has ended.
     pub drained: bool,
-    /// Requests that no worker started in time, lane by lane, oldest first. Their callers were told
-    /// that they are abandoned.
+    /// Requests that no worker started in time: of the shared lanes, then of each worker's, lane by lane and
+    /// oldest first; then those with a key, of each key oldest first. Their callers were told that they are
+    /// abandoned.
     pub returned: Vec<Returned<Q>>,
     /// Tasks that workers still run. Their callers were told that they are abandoned; the workers end
     /// when the service lets them.

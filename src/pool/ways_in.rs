@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::WorkerPool;
-use crate::admission::OverflowPolicy;
+use super::waiting::Waiting;
+use crate::admission::{OverflowPolicy, Room};
 use crate::clock;
 use crate::error::{ExecuteError, SubmitError};
 use crate::idle::{Attention, caller};
@@ -236,9 +237,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         } = task;
         let lane = match address {
             Address::Priority(priority) => self.engine.lane_of(priority),
-            Address::Lane(lane) if lane < self.engine.lanes.len() => lane,
+            Address::Lane(lane) if lane < self.engine.shards.shared.len() => lane,
             Address::Lane(lane) => {
-                let lanes = self.engine.lanes.len();
+                let lanes = self.engine.shards.shared.len();
                 return Err(SubmitError::NoSuchLane {
                     lane,
                     lanes,
@@ -303,7 +304,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     pub(super) fn refuse(&self, refusal: Refusal, offer: Offer<Q, R, E>) -> SubmitError<Q> {
         self.engine.front.refuse(offer.lane);
         match refusal {
-            Refusal::Full => SubmitError::Full(offer.request),
+            Refusal::Full | Refusal::Crowded => SubmitError::Full(offer.request),
             Refusal::Closed => SubmitError::Closed(offer.request),
         }
     }
@@ -325,15 +326,16 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             Ok(attention) => return Ok(attention),
             Err(refused) => refused,
         };
-        let mut turn = self.engine.turn(lane);
+        let mut waiting = Waiting::new(&self.engine, lane);
         loop {
             if refusal == Refusal::Closed || !self.may_wait(lane) {
                 return Err(self.refuse(refusal, offer));
             }
-            poll_fn(|context| turn.poll(context)).await;
+            waiting.refused(refusal, &offer);
+            poll_fn(|context| waiting.poll(context)).await;
             (refusal, offer) = match self.engine.submit(offer) {
                 Ok(attention) => {
-                    turn.got_in();
+                    waiting.got_in();
                     return Ok(attention);
                 }
                 Err(refused) => refused,
@@ -357,7 +359,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// go on for a while: first beside them, then, if that has paid lately, letting them have this CPU. Returns
     /// whether they did.
     fn await_room(&self, lane: usize) -> bool {
-        let ring = &self.engine.lanes.lane(lane).ring;
+        let ring = &self.engine.shards.shared.lane(lane).ring;
         let beside = (0..LOOKS).any(|_| {
             hint::pause(PAUSES);
             ring.has_room((ring.capacity() / 8).max(1))
@@ -378,7 +380,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         deadline: Option<Instant>,
     ) -> Result<Attention, SubmitError<Q>> {
         let lane = offer.lane;
-        let mut turn = self.engine.turn(lane);
+        let mut waiting = Waiting::new(&self.engine, lane);
         let mut tries = 0;
         loop {
             if refusal == Refusal::Closed || !self.may_wait(lane) {
@@ -387,8 +389,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             if self.is_nested() {
                 return Err(self.refuse_nested(offer));
             }
+            waiting.refused(refusal, &offer);
             if tries > 0 || !self.await_room(lane) {
-                let waited = caller::wait(deadline, |context| turn.poll(context));
+                let waited = caller::wait(deadline, |context| waiting.poll(context));
                 if waited.is_none() {
                     return Err(self.refuse(refusal, offer));
                 }
@@ -396,7 +399,7 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             tries += 1;
             (refusal, offer) = match self.engine.submit(offer) {
                 Ok(attention) => {
-                    turn.got_in();
+                    waiting.got_in();
                     return Ok(attention);
                 }
                 Err(refused) => refused,

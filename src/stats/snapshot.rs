@@ -51,6 +51,9 @@ pub struct LaneStatistics {
     pub queued: u64,
     /// In workers' hands now.
     pub running: u64,
+    /// Whether the workers claim nothing from it; see
+    /// [`TaskScheduler::pause`](crate::TaskScheduler::pause).
+    pub paused: bool,
     /// From acceptance to start; of the timed sample.
     pub wait: HistogramSnapshot,
     /// From start to outcome; of the timed sample.
@@ -80,6 +83,8 @@ pub struct WorkerStatistics {
     pub finished: u64,
     /// Panics it has survived.
     pub panics: u64,
+    /// Tasks that it took out of other workers' lanes.
+    pub stolen: u64,
     /// How long it has lived.
     pub alive: Duration,
     /// How long of that it looked for work or slept; spells of a microsecond are not counted.
@@ -162,6 +167,7 @@ impl LaneStatistics {
         }
         self.queued += other.queued;
         self.running += other.running;
+        self.paused |= other.paused;
         self.wait.merge(&other.wait);
         self.run.merge(&other.run);
     }

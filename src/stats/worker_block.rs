@@ -4,6 +4,7 @@
 
 use super::histogram::Histogram;
 use crate::lane::pick::MOST_LANES;
+use crate::schedule::peak_ewma::{MeanEwma, PeakEwma};
 use crate::sync::counter::{AtomicU64, Ordering, bump};
 use crate::task::{Outcome, TaskContext};
 
@@ -24,6 +25,46 @@ pub(crate) struct WorkerBlock {
     /// How long it was idle though the task that it took next was waiting before: of the sample.
     idle_backlogged_ns: AtomicU64,
     panics: AtomicU64,
+    /// Tasks that it took out of others' lanes, and pulls that preferred a lane for its age.
+    stolen: AtomicU64,
+    aged: AtomicU64,
+    /// Waits that were timed, and their nanoseconds.
+    waits: AtomicU64,
+    waits_ns: AtomicU64,
+    /// The longest of them since somebody took it; a lost update costs one record.
+    worst_wait_ns: AtomicU64,
+    /// From acceptance to outcome: of the sample.
+    pub(crate) response: Response,
+}
+
+/// How long one worker's tasks take from acceptance to outcome.
+#[derive(Debug, Default)]
+pub(crate) struct Response {
+    peak: PeakEwma,
+    mean: MeanEwma,
+}
+
+impl Response {
+    /// A task that ended at `now_ns` ran for `run_ns`, and had its outcome `response_ns` after it was
+    /// accepted. What a balancer compares is the run alone: how many wait it knows by itself.
+    pub(crate) fn record(&self, now_ns: u64, run_ns: u64, response_ns: u64) {
+        self.peak.record(now_ns, run_ns);
+        self.mean.record(response_ns);
+    }
+
+    /// How long a task runs, as a moving average that follows peaks at once; decayed if the worker has
+    /// nothing to do.
+    pub(crate) fn read(&self, now_ns: impl FnOnce() -> u64, idle: bool) -> u64 {
+        self.peak.read(if idle { now_ns() } else { 0 }, idle)
+    }
+
+    pub(crate) fn mean_ns(&self) -> u64 {
+        self.mean.read()
+    }
+
+    pub(crate) fn last_update_ns(&self) -> Option<u64> {
+        self.peak.last_update_ns()
+    }
 }
 
 #[derive(Debug)]
@@ -68,6 +109,12 @@ impl WorkerBlock {
             idle_ns: AtomicU64::new(0),
             idle_backlogged_ns: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            stolen: AtomicU64::new(0),
+            aged: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            waits_ns: AtomicU64::new(0),
+            worst_wait_ns: AtomicU64::new(0),
+            response: Response::default(),
         }
     }
 
@@ -145,6 +192,19 @@ impl WorkerBlock {
 
     pub(crate) fn record_wait(&self, lane: usize, ns: u64) {
         self.lane(lane).wait.record(ns);
+        bump(&self.waits, 1);
+        bump(&self.waits_ns, ns);
+        if ns > self.worst_wait_ns.load(Ordering::Relaxed) {
+            self.worst_wait_ns.store(ns, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn record_stolen(&self, tasks: u64) {
+        bump(&self.stolen, tasks);
+    }
+
+    pub(crate) fn record_aged(&self) {
+        bump(&self.aged, 1);
     }
 
     pub(crate) fn record_run(&self, lane: usize, ns: u64) {
@@ -193,6 +253,27 @@ impl WorkerBlock {
 
     pub(crate) fn run(&self, lane: usize) -> &Histogram {
         &self.lane(lane).run
+    }
+
+    /// How many waits were timed, and their nanoseconds.
+    pub(crate) fn waits(&self) -> (u64, u64) {
+        (
+            self.waits.load(Ordering::Relaxed),
+            self.waits_ns.load(Ordering::Relaxed),
+        )
+    }
+
+    /// The longest wait that was timed since this was last asked.
+    pub(crate) fn take_worst_wait_ns(&self) -> u64 {
+        self.worst_wait_ns.swap(0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn stolen(&self) -> u64 {
+        self.stolen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn aged(&self) -> u64 {
+        self.aged.load(Ordering::Relaxed)
     }
 
     pub(crate) fn panics(&self) -> u64 {

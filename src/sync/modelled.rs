@@ -401,3 +401,41 @@ impl<T> Mutex<T> {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
+
+/// Values by key under one lock: loom sees no other.
+pub(crate) struct KeyMap<K, V>(Mutex<std::collections::HashMap<K, V>>);
+
+impl<K: Eq + std::hash::Hash + Copy, V: Default> KeyMap<K, V> {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(std::collections::HashMap::new()))
+    }
+
+    pub(crate) fn with<R>(
+        &self,
+        key: K,
+        gone: impl FnOnce(&V) -> bool,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        let mut map = self.0.lock();
+        let value = map.entry(key).or_default();
+        let result = change(value);
+        if gone(value) {
+            map.remove(&key);
+        }
+        result
+    }
+
+    pub(crate) fn for_each(&self, change: impl FnMut(&mut V)) {
+        self.0.lock().values_mut().for_each(change);
+    }
+
+    pub(crate) fn shrink(&self) {
+        self.0.lock().shrink_to_fit();
+    }
+}
+
+impl<K, V> std::fmt::Debug for KeyMap<K, V> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("KeyMap").finish_non_exhaustive()
+    }
+}

@@ -1,5 +1,9 @@
 //! The machine: std's atomics and threads, and the futex through `atomic-wait`.
 
+use std::hash::Hash;
+
+use dashmap::Entry;
+
 pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
@@ -138,9 +142,66 @@ impl<T> Mutex<T> {
         Self(std::sync::Mutex::new(value))
     }
 
+    /// What is inside, for whoever has the lock to himself.
+    fn get_mut(&mut self) -> &mut T {
+        self.0
+            .get_mut()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
         self.0
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Values by key, some keys to a lock. For state that is off the hot path.
+///
+/// Each value lies in a mutex that is never locked: nobody has a value but through the map's own lock, and
+/// the map would share it only if it could be shared without one.
+pub(crate) struct KeyMap<K, V>(dashmap::DashMap<K, Mutex<V>>);
+
+impl<K: Eq + Hash + Copy, V: Default> KeyMap<K, V> {
+    pub(crate) fn new() -> Self {
+        Self(dashmap::DashMap::new())
+    }
+
+    /// Changes the value of a key under its lock; one that is not there is the default, and one that is
+    /// `gone` afterwards is removed. `change` must not touch the map.
+    pub(crate) fn with<R>(
+        &self,
+        key: K,
+        gone: impl FnOnce(&V) -> bool,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        let mut entry = match self.0.entry(key) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => entry.insert_entry(Mutex::default()),
+        };
+        let value = entry.get_mut().get_mut();
+        let result = change(value);
+        if gone(value) {
+            entry.remove();
+        }
+        result
+    }
+
+    /// Changes every value, each under its lock. `change` must not touch the map.
+    pub(crate) fn for_each(&self, mut change: impl FnMut(&mut V)) {
+        self.0
+            .iter_mut()
+            .for_each(|mut entry| change(entry.value_mut().get_mut()));
+    }
+
+    /// Gives back the memory of keys that were removed.
+    pub(crate) fn shrink(&self) {
+        self.0.shrink_to_fit();
+    }
+}
+
+impl<K: Eq + Hash, V> std::fmt::Debug for KeyMap<K, V> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("KeyMap").finish_non_exhaustive()
     }
 }

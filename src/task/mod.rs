@@ -67,4 +67,18 @@ impl<Q, R, E> Offer<Q, R, E> {
             promise: self.promise,
         }
     }
+
+    /// As [`Offer::accept`], for a task that waits in no ring and has its papers with it.
+    pub(crate) fn accept_apart(mut self, stamp_ns: u64) -> (Task<Q, R, E>, Papers) {
+        self.promise.mark();
+        let task = Task {
+            request: self.request,
+            promise: self.promise,
+        };
+        let papers = Papers {
+            context: self.context,
+            stamp_ns,
+        };
+        (task, papers)
+    }
 }

@@ -96,9 +96,9 @@ async fn has_next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
         shift.went_idle();
         let (engine, worker) = (Arc::clone(&shift.engine), shift.worker);
         let search = engine.roster.begin_search(worker);
-        engine.lanes.refresh_hint();
+        engine.shards.refresh_hints(shift.seat);
         let announced = engine.roster.announce(search);
-        let stirs = engine.lanes.any_stirs();
+        let stirs = engine.shards.any_stirs(shift.seat);
         let search = if stirs {
             engine.roster.withdraw(announced)
         } else {
@@ -111,7 +111,9 @@ async fn has_next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
             asleep.until_woken().await
         };
         let found = shift.has_next();
-        engine.roster.found(search, || engine.lanes.any_claims());
+        engine
+            .roster
+            .found(search, |lanes| engine.shards.waiting(lanes));
         if found || shift.is_over() {
             return found;
         }
@@ -146,7 +148,7 @@ impl<Q, R, E> Drop for Asleep<Q, R, E> {
         if let Some(announced) = self.announced.take() {
             self.engine
                 .roster
-                .resign(announced, || self.engine.lanes.any_claims());
+                .resign(announced, |lanes| self.engine.shards.waiting(lanes));
         }
     }
 }

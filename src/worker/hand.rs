@@ -12,7 +12,9 @@ use std::mem::{self, MaybeUninit};
 use std::ptr;
 
 use crate::lane::LaneSet;
+use crate::lane::pick::LaneBits;
 use crate::reply::Promise;
+use crate::schedule::Key;
 use crate::task::{Answer, Papers, Task};
 
 /// How many tasks a claim takes at most.
@@ -32,6 +34,8 @@ pub(super) struct Hand<Q, R, E> {
     next: usize,
     end: usize,
     open: Open,
+    /// The key of the first task, or of the one that is played, if it is one of a strand.
+    key: Option<Key>,
 }
 
 /// The place of the task that is played: how many bytes into the places it begins. An index would have
@@ -53,6 +57,7 @@ impl<Q, R, E> Hand<Q, R, E> {
             next: 0,
             end: 0,
             open: Open::NONE,
+            key: None,
         }
     }
 
@@ -68,6 +73,12 @@ impl<Q, R, E> Hand<Q, R, E> {
         self.lane
     }
 
+    /// The lane of the tasks as a set; none while the hand is empty.
+    #[inline(always)]
+    pub(super) fn lanes(&self) -> LaneBits {
+        if self.is_empty() { 0 } else { 1 << self.lane }
+    }
+
     /// The lane of the next task, or of the one that is played.
     #[inline(always)]
     pub(super) fn front(&self) -> usize {
@@ -79,7 +90,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     ///
     /// # Panics
     /// When something is left of the last claim, or `most` is more than [`LONGEST_RUN`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn claim(
         &mut self,
         lanes: &LaneSet<Task<Q, R, E>, Papers>,
@@ -105,11 +116,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     /// # Panics
     /// When none has been played.
     pub(super) fn overtake(&mut self, lanes: &LaneSet<Task<Q, R, E>, Papers>, lane: usize) -> bool {
-        assert!(
-            self.next > 0 && self.open == Open::NONE,
-            "a task overtakes between two others"
-        );
-        let front = self.next - 1;
+        let front = self.room_in_front();
         let (places, papers) = (
             &mut self.places[front..=front],
             &mut self.papers[front..=front],
@@ -120,6 +127,65 @@ impl<Q, R, E> Hand<Q, R, E> {
             self.front = lane;
         }
         taken
+    }
+
+    /// The place before the first task, where one has been played.
+    fn room_in_front(&self) -> usize {
+        assert!(
+            self.next > 0 && self.open == Open::NONE,
+            "a task overtakes between two others"
+        );
+        self.next - 1
+    }
+
+    /// Claims up to `most` tasks of a lane for an empty hand, or one in front of the others. Returns how
+    /// many.
+    ///
+    /// # Panics
+    /// As [`Hand::claim`] and [`Hand::overtake`].
+    #[inline(never)]
+    pub(super) fn take(
+        &mut self,
+        lanes: &LaneSet<Task<Q, R, E>, Papers>,
+        lane: usize,
+        most: usize,
+        sharers: usize,
+    ) -> usize {
+        if self.is_empty() {
+            self.claim(lanes, lane, most, sharers)
+        } else {
+            usize::from(self.overtake(lanes, lane))
+        }
+    }
+
+    /// Lays down the next task of a key: into an empty hand, or in front of the others.
+    ///
+    /// # Panics
+    /// When the hand is not empty and none of its tasks has been played.
+    pub(super) fn lay(&mut self, lane: usize, task: Task<Q, R, E>, papers: Papers, key: Key) {
+        let place = if self.is_empty() {
+            self.lane = lane;
+            self.end = 1;
+            0
+        } else {
+            self.room_in_front()
+        };
+        self.places[place].write(task);
+        self.papers[place].write(papers);
+        self.next = place;
+        self.front = lane;
+        self.key = Some(key);
+    }
+
+    /// Whether the task that was played is one of a strand, which has to be given back.
+    #[inline(always)]
+    pub(super) fn is_keyed(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The key of the task that was played, for whoever gives its strand back.
+    pub(super) fn take_key(&mut self) -> Option<Key> {
+        self.key.take()
     }
 
     /// The task whose place begins so many bytes into the hand.

@@ -2,12 +2,14 @@
 //!
 //! 1. [`run_length`] decides how many tasks a claim takes; pure.
 //! 2. [`hand`] holds what a claim brought.
-//! 3. [`puller`] is the one pull loop of both kinds: whose turn, claim, hand over.
-//! 4. [`shift`] is the way of one task through a worker: begin, settle, count.
-//! 5. [`thread`] runs a sync service and sleeps on a futex.
-//! 6. [`async_task`] runs an async service and sleeps on a waker.
-//! 7. [`nesting`] knows whether a thread is a worker.
+//! 3. [`sources`] finds the sets that tasks may wait in, and [`ages`] how long they have waited.
+//! 4. [`puller`] is the one pull loop of both kinds: whose turn, claim, hand over.
+//! 5. [`shift`] is the way of one task through a worker: begin, settle, count.
+//! 6. [`thread`] runs a sync service and sleeps on a futex.
+//! 7. [`async_task`] runs an async service and sleeps on a waker.
+//! 8. [`nesting`] knows whether a thread is a worker.
 
+mod ages;
 #[cfg(feature = "tokio")]
 pub(crate) mod async_task;
 mod hand;
@@ -15,6 +17,7 @@ pub(crate) mod nesting;
 mod puller;
 mod run_length;
 pub(crate) mod shift;
+mod sources;
 pub(crate) mod thread;
 
 pub(crate) use hand::LONGEST_RUN;

@@ -1,11 +1,14 @@
 //! The pull loop of both kinds of workers: whose turn is it, claim, draw one by one.
 
+use super::ages::Ages;
 use super::hand::{Hand, LONGEST_RUN};
 use super::run_length::RunLength;
+use super::sources::{Found, Sources};
 use crate::engine::Engine;
 use crate::idle::pace;
-use crate::lane::GIVEN_UP;
+use crate::lane::Hint;
 use crate::lane::pick::{self, LaneBits, Turns};
+use crate::schedule::shards::Seat;
 use crate::stats::WorkerBlock;
 use crate::sync::hint;
 
@@ -15,17 +18,33 @@ use crate::sync::hint;
 /// that lane's: before each of them the higher lanes are looked at, and from those only single tasks
 /// are taken meanwhile.
 pub(super) struct Puller {
+    /// The lanes whose tasks this worker takes.
+    lanes: LaneBits,
     turns: Turns,
     length: RunLength,
+    sources: Sources,
+    /// How long tasks have waited, if that counts.
+    ages: Option<Box<Ages>>,
+    /// Whether it does not take all lanes by their turns alone.
+    is_picky: bool,
+}
+
+/// No lane is preferred.
+fn no_preference(_: &mut Puller) -> Option<usize> {
+    None
 }
 
 impl Puller {
-    /// For a worker that claims at most `longest_run` tasks at once.
-    pub(super) fn new(weights: &[u32], longest_run: usize) -> Self {
+    /// For the worker of this seat, which claims at most `longest_run` tasks at once.
+    pub(super) fn new(seat: Seat, weights: &[u32], longest_run: usize, ages: Option<Ages>) -> Self {
         debug_assert!(longest_run <= LONGEST_RUN);
         Self {
+            lanes: seat.lanes,
             turns: Turns::new(weights),
             length: RunLength::new(longest_run),
+            sources: Sources::new(seat),
+            is_picky: ages.is_some() || seat.lanes != LaneBits::MAX,
+            ages: ages.map(Box::new),
         }
     }
 
@@ -37,13 +56,13 @@ impl Puller {
         block: &WorkerBlock,
         hand: &mut Hand<Q, R, E>,
     ) -> bool {
-        let occupied = engine.lanes.occupied();
+        let hint = engine.shards.shared.hint();
         // Where no lane but the hand's holds something nothing is passed over, and the pull does not
         // count.
-        if !hand.is_empty() && occupied & !(1 << hand.lane()) == 0 {
+        if !hand.is_empty() && hint.is_at_most(hand.lane()) {
             return true;
         }
-        self.pull(engine, block, hand, occupied)
+        self.pull(engine, block, hand, hint)
     }
 
     /// The rest of [`Puller::next`]: there may be a choice, or there is nothing in the hand.
@@ -53,43 +72,107 @@ impl Puller {
         engine: &Engine<Q, R, E>,
         block: &WorkerBlock,
         hand: &mut Hand<Q, R, E>,
-        mut occupied: LaneBits,
+        mut hint: Hint,
     ) -> bool {
         if hand.is_empty() {
             self.length.done(|| engine.clock.now_ns());
             if self.length.lets_them_fill() {
                 hint::pause(pace::fill_pauses());
                 // The pool may have been given up meanwhile.
-                occupied = engine.lanes.occupied();
+                hint = engine.shards.shared.hint();
             }
-        } else {
-            occupied |= 1 << hand.lane();
         }
-        if occupied & GIVEN_UP != 0 {
+        if self.is_picky || !hint.is_plain() {
+            return self.pull_among(engine, block, hand, hint);
+        }
+        let lanes = hint.lanes() | hand.lanes();
+        let found = self.bring_next(hand, lanes, no_preference, |puller, hand, lane, most| {
+            puller.bring(engine, block, hand, lane, most)
+        });
+        if !found {
+            self.length.ran_dry();
+        }
+        found
+    }
+
+    /// As [`Puller::pull`], where some lanes are out of the question, others come first for their age, or
+    /// tasks wait in other sets than the shared one.
+    #[inline(never)]
+    fn pull_among<Q, R, E>(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        block: &WorkerBlock,
+        hand: &mut Hand<Q, R, E>,
+        hint: Hint,
+    ) -> bool {
+        if hint.is_given_up() {
             return false;
         }
-        let counts = occupied & occupied.wrapping_sub(1) != 0;
-        if counts && let Some(lane) = self.turns.pull(occupied) {
+        let open = self.lanes & hint.open();
+        let mut lanes = hint.lanes();
+        if hint.is_elsewhere() {
+            lanes |= self.sources.hints(engine);
+        }
+        let lanes = (lanes & open) | hand.lanes();
+        // Once a claim: what is in the hand goes on.
+        let is_claim = hand.is_empty();
+        let prefer = |puller: &mut Self| is_claim.then(|| puller.aged(engine, block, lanes))?;
+        let found = self.bring_next(hand, lanes, prefer, |puller, hand, lane, most| {
+            puller.bring_from_any(engine, block, hand, lane, most, hint.is_elsewhere())
+        });
+        let found = found || hint.is_elsewhere() && self.steal(engine, block, hand, open);
+        if !found {
+            self.length.ran_dry();
+        }
+        found
+    }
+
+    /// Brings a task of the lane whose turn it is, of these lanes that may hold something. `prefer` may
+    /// name another than the highest.
+    #[inline(always)]
+    fn bring_next<Q, R, E>(
+        &mut self,
+        hand: &mut Hand<Q, R, E>,
+        mut lanes: LaneBits,
+        prefer: impl FnOnce(&mut Self) -> Option<usize>,
+        bring: impl Fn(&mut Self, &mut Hand<Q, R, E>, usize, usize) -> bool,
+    ) -> bool {
+        let counts = lanes & lanes.wrapping_sub(1) != 0;
+        if counts && let Some(lane) = self.turns.pull(lanes).or_else(|| prefer(self)) {
             self.turns.served(lane);
             // One only: what is above has waited long enough after that.
-            if self.bring(engine, block, hand, lane, 1) {
+            if bring(self, hand, lane, 1) {
                 return true;
             }
         }
         let longest = self.length.get();
-        while let Some(lane) = pick::highest(occupied) {
-            occupied &= !(1 << lane);
-            if self.bring(engine, block, hand, lane, longest) {
+        while let Some(lane) = pick::highest(lanes) {
+            lanes &= !(1 << lane);
+            if bring(self, hand, lane, longest) {
                 self.turns.served(lane);
                 return true;
             }
         }
-        self.length.ran_dry();
         false
     }
 
-    /// Sees to it that a task of this lane is at the front of the hand. Returns whether it is.
+    /// A lane that goes before higher ones because its task has waited for long.
     #[inline]
+    fn aged<Q, R, E>(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        block: &WorkerBlock,
+        lanes: LaneBits,
+    ) -> Option<usize> {
+        let ages = self.ages.as_mut()?;
+        let lane = ages.preferred(engine, lanes)?;
+        block.record_aged();
+        Some(lane)
+    }
+
+    /// Sees to it that a task of this lane is at the front of the hand, out of the shared lanes. Returns
+    /// whether it is.
+    #[inline(always)]
     fn bring<Q, R, E>(
         &mut self,
         engine: &Engine<Q, R, E>,
@@ -98,8 +181,9 @@ impl Puller {
         lane: usize,
         most: usize,
     ) -> bool {
+        let shared = &engine.shards.shared;
         let taken = if hand.is_empty() {
-            let taken = hand.claim(&engine.lanes, lane, most, engine.blocks.len());
+            let taken = hand.claim(shared, lane, most, engine.blocks.len());
             if most > 1 && taken > 0 {
                 self.length.ran(taken);
             }
@@ -107,13 +191,68 @@ impl Puller {
         } else if lane == hand.lane() {
             return true;
         } else {
-            usize::from(hand.overtake(&engine.lanes, lane))
+            usize::from(hand.overtake(shared, lane))
         };
         if taken == 0 {
             return false;
         }
         block.claim(lane, taken);
         self.length.claimed(taken, || engine.clock.now_ns());
+        true
+    }
+
+    /// Sees to it that a task of this lane is at the front of the hand, out of any set that this worker is
+    /// at home in. Returns whether it is.
+    #[inline(never)]
+    fn bring_from_any<Q, R, E>(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        block: &WorkerBlock,
+        hand: &mut Hand<Q, R, E>,
+        lane: usize,
+        most: usize,
+        elsewhere: bool,
+    ) -> bool {
+        if !elsewhere {
+            return self.bring(engine, block, hand, lane, most);
+        }
+        if !hand.is_empty() && lane == hand.lane() {
+            return true;
+        }
+        let found = self.sources.take(engine, hand, lane, most);
+        self.count(engine, block, hand, lane, &found)
+    }
+
+    /// Takes a task out of another worker's lanes, if nothing is at home.
+    fn steal<Q, R, E>(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        block: &WorkerBlock,
+        hand: &mut Hand<Q, R, E>,
+        lanes: LaneBits,
+    ) -> bool {
+        let longest = self.length.get();
+        match self.sources.steal(engine, block, hand, lanes, longest) {
+            Some((lane, found)) => self.count(engine, block, hand, lane, &found),
+            None => false,
+        }
+    }
+
+    /// Counts tasks that came from one of several sets. Returns whether there are any.
+    fn count<Q, R, E>(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        block: &WorkerBlock,
+        hand: &Hand<Q, R, E>,
+        lane: usize,
+        found: &Found,
+    ) -> bool {
+        if found.tasks == 0 {
+            return false;
+        }
+        let lane = if found.is_keyed { hand.front() } else { lane };
+        block.claim(lane, found.tasks);
+        self.length.claimed(found.tasks, || engine.clock.now_ns());
         true
     }
 

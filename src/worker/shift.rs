@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ages::Ages;
 use super::hand::Hand;
 use super::puller::Puller;
 use crate::engine::Engine;
 use crate::error::ProcessingError;
 use crate::events::PoolEvent;
-use crate::lane::GIVEN_UP;
 use crate::panics;
 use crate::reply::Delivery;
+use crate::schedule::shards::Seat;
 use crate::stats::WorkerBlock;
 use crate::task::{Answer, Outcome, TaskContext};
 
@@ -18,10 +19,12 @@ use crate::task::{Answer, Outcome, TaskContext};
 pub(crate) struct Shift<Q, R, E> {
     pub(super) engine: Arc<Engine<Q, R, E>>,
     pub(super) worker: usize,
+    pub(super) seat: Seat,
     block: Arc<WorkerBlock>,
     puller: Puller,
     hand: Hand<Q, R, E>,
-    /// When the task that runs was started; 0 if it is not timed.
+    /// When the task that runs was accepted and when it was started; 0 if it is not timed.
+    stamp_ns: u64,
     start_ns: u64,
     /// When the worker ran out of tasks, on the pool's clock; 0 while it has some.
     idle_since_ns: u64,
@@ -37,12 +40,16 @@ impl<Q, R, E> Shift<Q, R, E> {
     pub(crate) fn new(engine: Arc<Engine<Q, R, E>>, worker: usize, longest_run: usize) -> Self {
         let block = Arc::clone(&engine.blocks[worker]);
         block.record_start(engine.clock.now_ns());
+        let seat = engine.seat(worker);
+        let ages = engine.config.ageing.map(|after| Ages::new(worker, after));
         Self {
-            puller: Puller::new(&engine.config.weights(), longest_run),
+            puller: Puller::new(seat, &engine.config.weights(), longest_run, ages),
             engine,
             worker,
+            seat,
             block,
             hand: Hand::new(),
+            stamp_ns: 0,
             start_ns: 0,
             idle_since_ns: 0,
             idle_for_long: false,
@@ -58,12 +65,14 @@ impl<Q, R, E> Shift<Q, R, E> {
     }
 
     /// Whether nothing is left to do, now or later: everything that was ever accepted is taken and
-    /// nothing more can come. When the pool has given up, what is in the hand is settled first.
+    /// nothing more can come. When the pool has given up, nobody has to look: what is in the hand is settled
+    /// first, and whatever waited was taken before.
     pub(super) fn is_over(&mut self) -> bool {
-        if self.engine.lanes.occupied() & GIVEN_UP != 0 {
+        if self.engine.shards.shared.hint().is_given_up() {
             self.lay_down();
+            return true;
         }
-        self.engine.lanes.is_exhausted()
+        self.engine.is_exhausted(self.seat)
     }
 
     /// Abandons what is in the hand.
@@ -134,6 +143,7 @@ impl<Q, R, E> Shift<Q, R, E> {
             return 0;
         }
         let wait_ns = now_ns.saturating_sub(stamp_ns);
+        self.stamp_ns = stamp_ns;
         self.block.record_wait(lane, wait_ns);
         if idle_since_ns != 0 && idle_since_ns <= stamp_ns {
             self.block.dispatch.record(wait_ns);
@@ -185,6 +195,21 @@ impl<Q, R, E> Shift<Q, R, E> {
             Delivery::Woke => self.woke = true,
             Delivery::TooLate => self.block.recount(lane, outcome, Outcome::Abandoned),
         }
+        if self.hand.is_keyed() {
+            self.give_back();
+        }
+    }
+
+    /// Lets the next task of the key have its turn.
+    #[cold]
+    #[inline(never)]
+    fn give_back(&mut self) {
+        let Some(key) = self.hand.take_key() else {
+            return;
+        };
+        if let Some(lane) = self.engine.strands.give_back(key) {
+            self.engine.announce_next(key, lane, self.seat);
+        }
     }
 
     /// Whether an answer has woken somebody since this was last asked.
@@ -195,8 +220,11 @@ impl<Q, R, E> Shift<Q, R, E> {
     #[cold]
     fn clock_out(&mut self, lane: usize, outcome: Outcome) {
         let start_ns = std::mem::take(&mut self.start_ns);
-        let run_ns = self.engine.clock.now_ns().saturating_sub(start_ns);
+        let now_ns = self.engine.clock.now_ns();
+        let run_ns = now_ns.saturating_sub(start_ns);
         self.block.record_run(lane, run_ns);
+        let response_ns = now_ns.saturating_sub(self.stamp_ns);
+        self.block.response.record(now_ns, run_ns, response_ns);
         if let Some(watch) = &self.engine.watch {
             let run = Duration::from_nanos(run_ns);
             watch.tell(|monitor| monitor.on_finished(lane, run, outcome));
@@ -223,6 +251,9 @@ impl<Q, R, E> Shift<Q, R, E> {
             watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
         }
         panics::discard(request);
+        if self.hand.is_keyed() {
+            self.give_back();
+        }
     }
 
     /// The worker has run out of tasks.

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::shift::Shift;
 use crate::cpus;
@@ -10,6 +11,9 @@ use crate::idle::pace::{self, Yielding};
 use crate::panics;
 use crate::service::Service;
 use crate::sync::{hint, thread};
+
+/// How long a worker of a closed pool waits before it looks again whether anything came for it.
+const NAP: Duration = Duration::from_micros(100);
 
 /// Works until the pool is closed and empty, or the service cannot make new state.
 pub(crate) fn work<Q, S: Service<Q>>(
@@ -92,7 +96,9 @@ impl Searcher {
         let mut found = self.watch(shift);
         loop {
             if found || shift.is_over() {
-                engine.roster.found(search, || engine.lanes.any_claims());
+                engine
+                    .roster
+                    .found(search, |lanes| engine.shards.waiting(lanes));
                 return found;
             }
             (search, found) = lie_down(shift, search);
@@ -105,7 +111,7 @@ impl Searcher {
         // Whoever was just woken may need this CPU.
         if !shift.take_woke() && engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
-                if engine.lanes.any_ready() {
+                if engine.shards.any_ready(shift.seat) {
                     return shift.has_next();
                 }
                 hint::spin_loop();
@@ -121,14 +127,14 @@ impl Searcher {
         if yields == 0 {
             // On a loaded host a yield gives the CPU away for long, and to sleep does so too.
             for _ in 0..pace::loaded_spins() {
-                if engine.lanes.any_ready() {
+                if engine.shards.any_ready(shift.seat) {
                     return shift.has_next();
                 }
                 hint::spin_loop();
             }
         }
         for _ in 0..yields {
-            if engine.lanes.any_ready() {
+            if engine.shards.any_ready(shift.seat) {
                 return shift.has_next();
             }
             // One searcher is enough, but in a flood it would be woken again at once.
@@ -144,15 +150,18 @@ impl Searcher {
 /// Announces, looks once more, and sleeps unless something stirs. Searching again afterwards.
 fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, bool) {
     let engine = Arc::clone(&shift.engine);
-    engine.lanes.refresh_hint();
+    engine.shards.refresh_hints(shift.seat);
     let announced = engine.roster.announce(search);
-    if !engine.lanes.any_stirs() {
+    if !engine.shards.any_stirs(shift.seat) {
         let search = engine.roster.sleep(announced);
         return (search, shift.has_next());
     }
     let search = engine.roster.withdraw(announced);
     let found = shift.has_next();
-    if !found {
+    if !found && engine.shards.shared.is_closed() {
+        // What is left waits behind a task of its key that another worker runs, perhaps for long.
+        thread::park_timeout(NAP);
+    } else if !found {
         // Claimed by a submitter that was interrupted before it could publish: let it run.
         thread::yield_now();
     }

@@ -3,6 +3,7 @@
 //!
 //! 1. [`gate`] holds tasks up until the test lets them go.
 //! 2. [`script`] is a service whose requests say what it shall do.
+//! 3. [`key_log`] watches the tasks of each key: their order, and that they run one at a time.
 #![allow(
     dead_code,
     unused_macros,
@@ -12,8 +13,10 @@
 )]
 
 pub mod gate;
+pub mod key_log;
 pub mod script;
 
+use std::any::Any;
 use std::future::Future;
 use std::io::Write;
 use std::panic;
@@ -25,11 +28,13 @@ use std::thread;
 use std::time::Duration;
 
 use lanepool::{
-    BuildError, LaneConfig, LaneStatistics, OverflowPolicy, PoolBuilder, ProcessingError,
-    TaskContext, WorkerPool, WorkerPoolConfig, WorkerPoolConfigBuilder, WorkerPoolStatistics,
+    BuildError, EventStream, LaneConfig, LaneStatistics, OverflowPolicy, PoolBuilder, PoolEvent,
+    ProcessingError, TaskContext, WorkerPool, WorkerPoolConfig, WorkerPoolConfigBuilder,
+    WorkerPoolStatistics,
 };
 
 pub use gate::Gate;
+pub use key_log::KeyLog;
 pub use script::{Act, Done, Failure, Job, Rig, Script};
 
 /// Stands in the messages of panics that a test wants; they are not printed.
@@ -184,6 +189,27 @@ pub fn lanes(capacity: usize, overflow: OverflowPolicy) -> [LaneConfig; 4] {
 /// A builder with this configuration, which must be valid.
 pub fn builder(config: WorkerPoolConfigBuilder) -> PoolBuilder {
     PoolBuilder::new().config(config.build().expect("a valid configuration"))
+}
+
+/// A function for [`Rig::with_extra`] that makes each worker's first
+/// state and no other: a panic ends the worker.
+pub fn mortal(workers: usize) -> impl Fn(usize, u64) -> Box<dyn Any + Send> + Send + Sync {
+    move |_, number| {
+        assert!(number < workers as u64, "no more state, {EXPECTED}");
+        Box::new(())
+    }
+}
+
+/// Waits until so many workers have ended. `events` were subscribed to before.
+pub fn await_ends(events: &EventStream, workers: usize) -> Vec<usize> {
+    let mut ended = Vec::new();
+    while ended.len() < workers {
+        match events.recv_timeout(LONG).expect("the workers end") {
+            PoolEvent::WorkerStopped { worker, .. } => ended.push(worker),
+            _other => {}
+        }
+    }
+    ended
 }
 
 /// Shuts a pool down that has nothing to hold it up; all tasks must be accounted for.

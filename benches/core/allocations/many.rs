@@ -6,7 +6,7 @@ use lanepool::{ProcessingTask, StreamItem};
 use lanepool_bench::Result;
 
 use super::{Bed, expect_double, ways::WINDOW};
-use crate::work::sum_below;
+use lanepool_bench::work::sum_below;
 
 /// Tasks of a batch call.
 const BATCH: u64 = 100;

@@ -27,7 +27,7 @@ use lanepool::{
 use lanepool_bench::{Bound, Report, Result, alloc::Phase};
 use tokio::runtime::Runtime;
 
-use crate::work::{PATIENCE, check_report};
+use lanepool_bench::work::{PATIENCE, check_report};
 
 /// Counted laps. Their median is the figure: an allocation for every task, or for every so many, is in all of
 /// them; what a worker allocates once, when it first meets a lane, is in one.

@@ -7,7 +7,7 @@ use lanepool_bench::{Result, alloc::Phase};
 use tokio::sync::Semaphore;
 
 use super::{Bed, LAPS, expect_double, many, median};
-use crate::work::PATIENCE;
+use lanepool_bench::work::PATIENCE;
 
 /// One way in.
 pub(super) struct Way {

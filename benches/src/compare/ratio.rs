@@ -113,6 +113,35 @@ pub fn within_rounds(
     })
 }
 
+/// Of each contender the ratio of its value to the best of its round, more being better: the median of the
+/// rounds. One list of values a contender, one value a round; NaN for a contender without values.
+///
+/// Of equals whose values scatter, the best of a round is the luckiest, so all of them are below 1; what
+/// compares two of them is [`beside`].
+#[must_use]
+pub fn to_best_of_round(contenders: &[Vec<f64>]) -> Vec<f64> {
+    let best = |round: usize| {
+        let values = contenders.iter().filter_map(|values| values.get(round));
+        values.copied().fold(f64::NAN, f64::max)
+    };
+    let ratios = |values: &Vec<f64>| {
+        let ratios = values.iter().enumerate();
+        let mut ratios: Vec<f64> = ratios
+            .map(|(round, &value)| quotient(value, best(round)))
+            .collect();
+        samples::median(&mut ratios)
+    };
+    contenders.iter().map(ratios).collect()
+}
+
+/// The median over the rounds of the ratio of one contender's value to another's of the same round.
+#[must_use]
+pub fn beside(contender: &[f64], other: &[f64]) -> f64 {
+    let pairs = contender.iter().zip(other);
+    let mut ratios: Vec<f64> = pairs.map(|(&a, &b)| quotient(a, b)).collect();
+    samples::median(&mut ratios)
+}
+
 fn quotient(value: f64, best: f64) -> f64 {
     if value == best { 1.0 } else { value / best }
 }
@@ -187,6 +216,16 @@ mod tests {
             ..series("a", Kind::Plain, &[])
         };
         assert_eq!(ratio(&[other_round]), None);
+    }
+
+    #[test]
+    fn equals_that_scatter_are_equal_beside_each_other_and_below_the_best() {
+        let (a, b) = (vec![100.0, 10.0, 3.0], vec![50.0, 20.0, 3.0]);
+        assert_eq!(beside(&a, &b), 1.0);
+        assert_eq!(beside(&b, &a), 1.0);
+        let c = vec![25.0, 40.0, 1.0];
+        assert_eq!(to_best_of_round(&[a, b, c]), [1.0, 0.5, 1.0 / 3.0]);
+        assert!(to_best_of_round(&[Vec::new()])[0].is_nan());
     }
 
     #[test]

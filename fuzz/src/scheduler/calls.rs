@@ -10,7 +10,7 @@ use std::task::{Wake, Waker};
 
 use lanepool::{ExecuteError, SubmitError, Ticket};
 
-use super::model::{Model, Verdict};
+use super::model::{Arrivals, Gate, Model, Verdict};
 use super::world::{Id, Request, Value};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
@@ -46,8 +46,8 @@ pub(crate) struct Held {
     pub(crate) progress: Progress,
     pub(crate) bell: Arc<Bell>,
     pub(crate) waker: Waker,
-    /// The lane at whose gate it waits.
-    pub(crate) at_gate: Option<usize>,
+    /// Where it waits for room.
+    pub(crate) at_gate: Option<Gate>,
     /// The task whose answer it waits for.
     pub(crate) awaits: Option<Id>,
 }
@@ -123,13 +123,13 @@ impl Feed {
         found.map(|(_, verdict)| *verdict)
     }
 
-    /// Hands over what fits. Returns the lane in which it waits for room, if it has to.
-    pub(crate) fn advance(&mut self, model: &mut Model) -> Option<usize> {
+    /// Hands over what fits. Returns where it waits for room, if it has to.
+    pub(crate) fn advance(&mut self, model: &mut Model, arrivals: &mut Arrivals) -> Option<Gate> {
         loop {
             while let Some(id) = self.chunk.front().copied() {
                 match model.enter(id, true) {
-                    Verdict::Enters => {}
-                    Verdict::Waits => return Some(model.task(id).lane),
+                    Verdict::Enters => model.accept(id, arrivals),
+                    Verdict::Waits => return Some(model.gate_of(id)),
                     refusal => self.refusals.push((id, refusal)),
                 }
                 self.chunk.pop_front();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use lanepool::{PoolEvent, ShutdownReport};
+use lanepool::{PoolEvent, ShutdownReport, TaskPriority};
 
 use super::calls::{Call, Progress};
 use super::driver::{Driver, PATIENCE, in_a_moment};
@@ -32,7 +32,8 @@ impl<M: Machine> Driver<M> {
         let claimed = self.model.in_hand() as u64;
         let report = self.pool().shutdown_blocking(Duration::ZERO);
         if report.drained {
-            assert!(returned.is_empty() && running.is_empty(), "{report:?}");
+            let none = returned.concat().is_empty() && running.is_empty();
+            assert!(none, "{report:?}");
         }
         self.check_returned(&report, &returned);
         self.check_running(&report, &running);
@@ -64,9 +65,18 @@ impl<M: Machine> Driver<M> {
         true
     }
 
-    fn check_returned(&self, report: &ShutdownReport<Request>, expected: &[Id]) {
+    /// What is handed back, queue by queue; of a pool that has only shared lanes, in this order.
+    fn check_returned(&self, report: &ShutdownReport<Request>, expected: &[Vec<Id>]) {
         let found: Vec<Id> = report.returned.iter().map(|task| task.request.id).collect();
-        assert_eq!(found, expected, "the requests handed back");
+        let mut sorted = [found.clone(), expected.concat()];
+        if self.model.is_elsewhere() {
+            sorted.iter_mut().for_each(|ids| ids.sort_unstable());
+        }
+        assert_eq!(sorted[0], sorted[1], "the requests handed back");
+        for queue in expected {
+            let of_queue = found.iter().filter(|id| queue.contains(id));
+            assert!(of_queue.eq(queue), "the order of {queue:?} in {found:?}");
+        }
         for task in &report.returned {
             assert_eq!(task.lane, self.model.task(task.request.id).lane);
             assert_eq!(task.context.message_id(), task.request.message_id);
@@ -112,6 +122,14 @@ impl<M: Machine> Driver<M> {
         }
     }
 
+    fn resume_all(&mut self) {
+        if !M::CONCURRENT {
+            TaskPriority::ALL
+                .into_iter()
+                .for_each(|priority| self.set_paused(priority, false));
+        }
+    }
+
     fn open_gates(&mut self) {
         self.model.open_gates();
         self.world.open_gates();
@@ -121,7 +139,7 @@ impl<M: Machine> Driver<M> {
     /// Brings the pool to its end and looks whether everything is accounted for.
     pub(crate) fn finish(mut self, ending: Ending) {
         match ending {
-            Ending::Finish => {}
+            Ending::Finish => self.resume_all(),
             Ending::Drain => self.shutdown_begin(),
             Ending::Now => self.shutdown_now(),
             Ending::EndRuntime if M::CONCURRENT => self.shutdown_now(),
@@ -131,6 +149,11 @@ impl<M: Machine> Driver<M> {
         }
         self.read_journal();
         self.open_gates();
+        if self.model.is_stuck() && self.pool.is_some() {
+            // Only workers that are kept for other lanes are left.
+            self.shutdown_begin();
+            self.run();
+        }
         self.answer_everybody();
         assert_eq!(self.model.queued(), 0);
         if self.pool.is_some() {
@@ -138,6 +161,8 @@ impl<M: Machine> Driver<M> {
             self.check_monitor();
             self.end_workers();
             self.check();
+            let live_keys = self.pool().scheduler().statistics().live_keys;
+            assert_eq!(live_keys, 0, "keys without tasks are left");
         }
         self.pool = None;
         self.stream = None;
@@ -226,9 +251,11 @@ impl<M: Machine> Driver<M> {
                 PoolEvent::Closed => closed += 1,
                 PoolEvent::WorkerStopped { .. } => stopped += 1,
                 PoolEvent::WorkerPanicked { .. } => panicked += 1,
+                other if self.was_told(&other) => {}
                 other => panic!("an event that the model does not know: {other:?}"),
             }
         }
+        self.check_changes();
         let next = pin!(self.events.recv_async());
         let ended = next.poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(ended, Poll::Ready(None), "somebody holds the pool");

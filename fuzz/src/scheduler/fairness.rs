@@ -1,4 +1,5 @@
-//! Whose turn it may be: the rule that the pool publishes, as checks on the order of the takes.
+//! Whose turn it may be: the rule that the pool publishes, as checks on the order of the takes, where it is not
+//! known which worker takes what.
 //!
 //! A *take* is a task leaving its lane for a worker, to be run or to be dropped unstarted. The pulls
 //! of the pool that serve nothing are not seen here, and need not be:
@@ -35,16 +36,7 @@ impl Fairness {
         longest_run: usize,
         slack: u64,
     ) -> Self {
-        let weights: Vec<u64> = config
-            .lanes
-            .iter()
-            .map(|lane| u64::from(lane.weight))
-            .collect();
-        let total: u64 = weights.iter().sum();
-        let gaps: Vec<u64> = weights
-            .iter()
-            .map(|weight| total.div_ceil(*weight))
-            .collect();
+        let gaps = gaps(config);
         let factor = (workers * longest_run) as u64;
         let bounds = (0..gaps.len())
             .map(|lane| factor * worker_bound(&gaps, lane))
@@ -105,8 +97,15 @@ impl Fairness {
     }
 }
 
+/// For each lane the pulls after which it goes first.
+pub(crate) fn gaps(config: &WorkerPoolConfig) -> Vec<u64> {
+    let weights = config.lanes.iter().map(|lane| u64::from(lane.weight));
+    let total: u64 = weights.clone().sum();
+    weights.map(|weight| total.div_ceil(weight)).collect()
+}
+
 /// The published formula for one worker that claims single tasks.
-fn worker_bound(gaps: &[u64], lane: usize) -> u64 {
+pub(crate) fn worker_bound(gaps: &[u64], lane: usize) -> u64 {
     let lanes = gaps.len() as u64;
     let (_, lower) = gaps.split_last().expect("a pool has a lane");
     if lower.is_empty() {

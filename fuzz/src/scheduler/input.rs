@@ -1,10 +1,11 @@
-//! What the fuzzer makes up: the shape of a pool, what is done to it, and how it ends.
+//! What the fuzzer makes up: the shape of a pool (`shape.rs`), what is done to it, and how it ends.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use lanepool::{LaneConfig, OverflowPolicy, TaskPriority, WorkerPoolConfig};
+use lanepool::{LoadBalancingStrategy, SchedulingStrategy, TaskPriority};
+
+use super::shape::{MOST_LANES, Shape};
 
 const NO_LANE: usize = 15;
-const MOST_LANES: usize = 8;
 const MOST_OPERATIONS: usize = 400;
 
 /// One run of a target.
@@ -24,87 +25,6 @@ fn as_many_as_there_are(u: &mut Unstructured<'_>) -> Result<Vec<Operation>> {
         operations.push(u.arbitrary()?);
     }
     Ok(operations)
-}
-
-/// How the pool is built.
-#[derive(Arbitrary, Clone, Debug)]
-pub(crate) struct Shape {
-    #[arbitrary(with = few_lanes)]
-    lanes: Vec<Lane>,
-    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=3))]
-    pub(crate) workers: usize,
-    /// Whether a monitor counts along; then every task is timed.
-    pub(crate) monitored: bool,
-    sample_all: bool,
-    /// Whether a worker that is alone may claim several tasks at once. Async workers never do.
-    long_runs: bool,
-    /// In seconds of the pool's clock.
-    #[arbitrary(with = short_timeout)]
-    default_timeout: Option<u64>,
-}
-
-#[derive(Arbitrary, Clone, Debug)]
-struct Lane {
-    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=16))]
-    capacity: usize,
-    #[arbitrary(with = |u: &mut Unstructured<'_>| u.int_in_range(1..=12))]
-    weight: u32,
-    rejects: bool,
-}
-
-fn few_lanes(u: &mut Unstructured<'_>) -> Result<Vec<Lane>> {
-    let lanes = u.int_in_range(1..=MOST_LANES)?;
-    (0..lanes).map(|_| u.arbitrary()).collect()
-}
-
-fn short_timeout(u: &mut Unstructured<'_>) -> Result<Option<u64>> {
-    Ok(if u.ratio(1, 4)? {
-        Some(u.int_in_range(1..=10)?)
-    } else {
-        None
-    })
-}
-
-impl Shape {
-    /// The most tasks of a claim. Of several workers each claims single tasks: what one of them has
-    /// in its hand the others cannot run, and the model could not tell who should be busy.
-    pub(crate) fn longest_run(&self) -> usize {
-        if self.long_runs && self.workers == 1 {
-            16
-        } else {
-            1
-        }
-    }
-
-    /// The configuration of the pool.
-    pub(crate) fn config(&self) -> WorkerPoolConfig {
-        let lane = |lane: &Lane| {
-            LaneConfig::new()
-                .capacity(lane.capacity)
-                .weight(lane.weight)
-                .overflow(if lane.rejects {
-                    OverflowPolicy::Reject
-                } else {
-                    OverflowPolicy::Wait
-                })
-        };
-        let mut config = WorkerPoolConfig::builder()
-            .workers(self.workers)
-            .lanes(self.lanes.iter().map(lane))
-            .sample_every(if self.sample_all { 1 } else { 32 })
-            .max_run_length(self.longest_run());
-        if let Some(seconds) = self.default_timeout {
-            config = config.default_timeout(std::time::Duration::from_secs(seconds));
-        }
-        config
-            .build()
-            .expect("every shape is a valid configuration")
-    }
-
-    /// Whether the wait and run histograms have every task.
-    pub(crate) fn times_all(&self) -> bool {
-        self.monitored || self.sample_all
-    }
 }
 
 /// One thing that is done to the pool. Numbers that pick one of several are taken modulo how many
@@ -145,6 +65,12 @@ pub(crate) enum Operation {
     RunThrough(u8),
     /// Compares the statistics with the model.
     Check,
+    SetStrategy(SchedulingStrategy),
+    SetBalancing(LoadBalancingStrategy),
+    /// Gives workers these weights, by turns.
+    SetWeights([u8; 2]),
+    Pause(TaskPriority),
+    Resume(TaskPriority),
     /// Shuts down with no time at all, and goes on with the closed pool.
     ShutdownNow,
     /// Begins a shutdown that has all the time in the world, and goes on.
@@ -181,21 +107,48 @@ impl<'a> Arbitrary<'a> for Operation {
             31 | 32 => Self::StreamSubmit(u.arbitrary()?),
             33 | 34 => Self::StreamNext,
             35 => Self::StreamDrop,
-            36..=39 => Self::Poll(u.arbitrary()?),
+            36 | 37 => Self::Poll(u.arbitrary()?),
+            38 | 39 => Self::SetStrategy(*u.choose(&SchedulingStrategy::ALL)?),
             40 | 41 => Self::Drop(u.arbitrary()?),
             42 => Self::DropWoken,
             43 => Self::Detach(u.arbitrary()?),
             44 => Self::WaitNoTime(u.arbitrary()?),
             45..=49 => Self::Release(u.arbitrary()?, End::arbitrary(u)?),
             50 | 51 => Self::Advance(u.int_in_range(1..=5)?),
-            52..=55 => Self::Run,
+            52..=54 => Self::Run,
+            55 => pause_or_resume(u.arbitrary()?),
             56..=58 => Self::RunThrough(u.int_in_range(1..=16)?),
-            59 | 60 => Self::Check,
+            59 => Self::Check,
+            60 => rebalance(u)?,
             61 => Self::ShutdownNow,
             62 => Self::ShutdownBegin,
             _ => Self::EndRuntime,
         })
     }
+}
+
+fn pause_or_resume(kind: u8) -> Operation {
+    let priority = TaskPriority::ALL[usize::from(kind % 4)];
+    if kind & 4 == 0 {
+        Operation::Pause(priority)
+    } else {
+        Operation::Resume(priority)
+    }
+}
+
+fn rebalance(u: &mut Unstructured<'_>) -> Result<Operation> {
+    let kind = usize::from(u.arbitrary::<u8>()?);
+    Ok(match LoadBalancingStrategy::ALL.get(kind % 8) {
+        Some(strategy) => Operation::SetBalancing(*strategy),
+        None => Operation::SetWeights(u.arbitrary()?),
+    })
+}
+
+/// What a task's order depends on, where the pool keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    Given(u64),
+    Connection(u64),
 }
 
 /// A task to be.
@@ -206,6 +159,10 @@ pub(crate) struct TaskSpec {
     pub(crate) deadline: Option<u64>,
     /// Whether its context has numbers.
     pub(crate) numbered: bool,
+    /// The connection's, if it has.
+    pub(crate) connection: u64,
+    /// The key that it is given.
+    pub(crate) given: Option<u64>,
     /// Whether it runs until it is released.
     pub(crate) gated: bool,
     /// How it ends, unless it is released with another end.
@@ -225,9 +182,19 @@ impl<'a> Arbitrary<'a> for TaskSpec {
             },
             deadline: (kind & 0b110 == 0).then_some(u64::from(place >> 4) % 7),
             numbered: kind & 0b1000 != 0,
+            connection: u64::from(place >> 4) % 3,
+            given: (kind & 0b110 == 0b110).then_some(u64::from(place >> 4) % 4),
             gated: kind & 0b1_0000 != 0,
             end: End::of(kind >> 5),
         })
+    }
+}
+
+impl TaskSpec {
+    /// What its order depends on.
+    pub(crate) fn key(&self) -> Option<Key> {
+        let connection = self.numbered.then_some(Key::Connection(self.connection));
+        self.given.map(Key::Given).or(connection)
     }
 }
 

@@ -6,7 +6,7 @@ use lanepool::PoolBuilder;
 use tokio::runtime::{Builder, Runtime};
 
 use super::driver::Pool;
-use super::world::{Gated, World};
+use super::world::{Gated, World, task_number};
 
 /// Where the workers of a pool run.
 pub(crate) trait Machine: Sized {
@@ -33,6 +33,7 @@ impl Machine for Tasks {
         let runtime = Builder::new_current_thread()
             .build()
             .expect("a runtime without drivers");
+        world.workers_follow(task_number(runtime.spawn(async {}).id()));
         let pool = builder
             .runtime(runtime.handle().clone())
             .build_async(Gated(world))

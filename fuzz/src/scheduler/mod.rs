@@ -1,12 +1,13 @@
 //! The scheduler's harness: random operations on a small pool, against a model.
 //!
-//! 1. [`input`] is what the fuzzer makes up.
+//! 1. [`input`] is what the fuzzer makes up, and [`shape`] what the pool is like.
 //! 2. [`world`] is the service under the driver's hand, and the journal of what happened.
 //! 3. [`model`] is what the pool should be like; [`fairness`] is whose turn it may be.
 //! 4. [`machine`] is where the workers run: a runtime that is stepped, or threads.
-//! 5. [`driver`] does the operations, through [`ways_in`] and [`stream`]; [`calls`] is what it holds
-//!    of them and [`polls`] what becomes of that.
+//! 5. [`driver`] does the operations, through [`ways_in`], [`stream`] and [`scheduling`]; [`calls`] is what
+//!    it holds of them and [`polls`] what becomes of that.
 //! 6. [`ending`] ends the pool and looks whether everything is accounted for.
+//! 7. [`storm`] is a run without a model, for threads whose scheduling changes.
 
 mod calls;
 mod driver;
@@ -16,6 +17,9 @@ mod input;
 mod machine;
 mod model;
 mod polls;
+mod scheduling;
+mod shape;
+mod storm;
 mod stream;
 mod ways_in;
 mod world;
@@ -30,9 +34,13 @@ pub fn run_tasks(scenario: &Scenario) {
     run::<Tasks>(scenario);
 }
 
-/// With threads.
+/// With threads: step by step where all is as usual, else without a look at what they are at.
 pub fn run_threads(scenario: &Scenario) {
-    run::<Threads>(scenario);
+    if scenario.shape.is_usual() {
+        run::<Threads>(scenario);
+    } else {
+        storm::run(scenario);
+    }
 }
 
 fn run<M: Machine>(scenario: &Scenario) {

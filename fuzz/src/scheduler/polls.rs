@@ -10,7 +10,7 @@ use lanepool::{ExecuteError, Outcome, ProcessingError};
 use super::calls::{Call, Executed, Held, Progress};
 use super::driver::Driver;
 use super::machine::Machine;
-use super::model::Verdict;
+use super::model::{Gate, Verdict};
 use super::ways_in::check_refusal;
 use super::world::{Id, Value};
 
@@ -33,8 +33,15 @@ impl<M: Machine> Driver<M> {
     }
 
     /// Polls a call, and keeps it unless it is ready.
+    ///
+    /// A caller that waits for room in the queue of its key may find it before it is told. It is let sleep, so
+    /// that it has one waker in one place.
     pub(crate) fn poll(&mut self, mut held: Held) {
         let notified = held.bell.take();
+        if matches!(held.at_gate, Some(Gate::Crowd { .. })) && !notified {
+            self.calls.push(held);
+            return;
+        }
         let gate = held.at_gate.take();
         held.awaits = None;
         let waker = held.waker.clone();
@@ -50,8 +57,12 @@ impl<M: Machine> Driver<M> {
             }
             Call::Submit(id, future) => {
                 let id = *id;
-                let verdict = self.approach(id, held.progress, notified);
-                match future.as_mut().poll(&mut context) {
+                let sight = self.look();
+                let expected = self.approach(id, held.progress, notified);
+                let polled = future.as_mut().poll(&mut context);
+                let accepted = matches!(polled, Poll::Ready(Ok(_)));
+                let verdict = self.came_in(id, expected, &sight, accepted);
+                match polled {
                     Poll::Pending => held_up(id, verdict),
                     Poll::Ready(submitted) => {
                         self.hold_ticket(id, verdict, submitted);
@@ -61,8 +72,12 @@ impl<M: Machine> Driver<M> {
             }
             Call::Spawn(id, future) => {
                 let id = *id;
-                let verdict = self.approach(id, held.progress, notified);
-                match future.as_mut().poll(&mut context) {
+                let sight = self.look();
+                let expected = self.approach(id, held.progress, notified);
+                let polled = future.as_mut().poll(&mut context);
+                let accepted = matches!(polled, Poll::Ready(Ok(_)));
+                let verdict = self.came_in(id, expected, &sight, accepted);
+                match polled {
                     Poll::Pending => held_up(id, verdict),
                     Poll::Ready(Ok(())) => {
                         assert_eq!(verdict, Verdict::Enters, "task {id} was accepted");
@@ -76,9 +91,22 @@ impl<M: Machine> Driver<M> {
             }
             Call::Execute(id, future) => {
                 let id = *id;
-                let verdict = self.approach(id, held.progress, notified);
+                let sight = self.look();
+                let verdict = if held.progress == Progress::Inside {
+                    Verdict::Enters
+                } else {
+                    self.approach(id, held.progress, notified)
+                };
+                let polled = future.as_mut().poll(&mut context);
+                let verdict = if held.progress == Progress::Inside {
+                    verdict
+                } else {
+                    let refused = matches!(polled, Poll::Ready(Err(ExecuteError::Refused(_))));
+                    let accepted = !refused && self.has_accepted(verdict, &sight);
+                    self.came_in(id, verdict, &sight, accepted)
+                };
                 held.awaits = (verdict == Verdict::Enters).then_some(id);
-                match future.as_mut().poll(&mut context) {
+                match polled {
                     Poll::Pending if verdict == Verdict::Enters => {
                         held.progress = Progress::Inside;
                         self.still_unanswered(id, &held)
@@ -92,12 +120,15 @@ impl<M: Machine> Driver<M> {
             }
             Call::Batch(feed, future) => {
                 let waits_still = held.progress == Progress::Waiting && !notified;
+                let sight = self.look();
+                let polled = future.as_mut().poll(&mut context);
+                let mut arrivals = self.arrivals(&sight, true);
                 let at_gate = if held.progress == Progress::Inside || waits_still {
                     None
                 } else {
-                    feed.advance(&mut self.model)
+                    feed.advance(&mut self.model, &mut arrivals)
                 };
-                let polled = future.as_mut().poll(&mut context);
+                arrivals.finish();
                 if waits_still || at_gate.is_some() {
                     assert!(polled.is_pending(), "a batch is ready before it is in");
                     held.progress = Progress::Waiting;
@@ -132,7 +163,8 @@ impl<M: Machine> Driver<M> {
                 && held.awaits.is_none()
             {
                 held.progress = Progress::Waiting;
-                held.at_gate = Some(self.model.task(*id).lane);
+                let stays = gate.filter(|_| !notified);
+                held.at_gate = stays.or_else(|| Some(self.model.gate_of(*id)));
             }
             self.calls.push(held);
         }
@@ -143,8 +175,7 @@ impl<M: Machine> Driver<M> {
         match progress {
             Progress::Fresh => self.model.submit(id, true),
             Progress::Waiting if notified => self.model.enter(id, true),
-            Progress::Waiting => Verdict::Waits,
-            Progress::Inside => Verdict::Enters,
+            Progress::Waiting | Progress::Inside => Verdict::Waits,
         }
     }
 

@@ -40,7 +40,8 @@ impl<M: Machine> Driver<M> {
             ..spec.clone()
         };
         let (id, task) = self.make(&spec, Caller::Waits);
-        let verdict = if stream.tasks.len() == LIMIT {
+        let sight = self.look();
+        let expected = if stream.tasks.len() == LIMIT {
             Verdict::Full
         } else {
             self.model.submit(id, may_wait)
@@ -53,6 +54,12 @@ impl<M: Machine> Driver<M> {
             }
         } else {
             Some(stream.stream.try_submit(task))
+        };
+        let accepted = matches!(submitted, Some(Ok(())));
+        let verdict = if may_wait {
+            self.came_in(id, expected, &sight, accepted)
+        } else {
+            self.tried(id, expected, &sight, accepted)
         };
         match submitted {
             None => assert_eq!(verdict, Verdict::Waits, "task {id} is made to wait"),

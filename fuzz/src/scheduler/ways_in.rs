@@ -9,10 +9,85 @@ use super::calls::{Call, Feed, Held};
 use super::driver::{Driver, Pool};
 use super::input::{Address, TaskSpec};
 use super::machine::Machine;
-use super::model::{Caller, Verdict};
+use super::model::{Arrivals, Caller, Verdict};
 use super::world::{Id, Request, Value};
 
+/// What is seen of the pool from outside: how long the workers' queues are, and how much it has accepted, as
+/// far as that says something that the model does not know.
+pub(crate) struct Sight {
+    depths: Vec<u64>,
+    accepted: Option<u64>,
+}
+
 impl<M: Machine> Driver<M> {
+    /// Looks at the pool.
+    pub(crate) fn look(&self) -> Sight {
+        let places = self.pool.as_ref().filter(|_| self.model.is_elsewhere());
+        let accepts = places.filter(|_| self.model.places_singles());
+        let depths = |pool: &Pool| {
+            let workers = pool.load_balancer().metrics();
+            workers.iter().map(|worker| worker.queue_depth).collect()
+        };
+        Sight {
+            depths: places.map(depths).unwrap_or_default(),
+            accepted: accepts.map(|pool| pool.scheduler().statistics().scheduled),
+        }
+    }
+
+    /// Where something has arrived since.
+    pub(crate) fn arrivals(&self, before: &Sight, together: bool) -> Arrivals {
+        Arrivals::seen(&before.depths, &self.look().depths, together)
+    }
+
+    /// Whether a call that does not say so itself was accepted.
+    pub(crate) fn has_accepted(&self, expected: Verdict, before: &Sight) -> bool {
+        match expected {
+            Verdict::AsPlaced => self.look().accepted > before.accepted,
+            expected => expected == Verdict::Enters,
+        }
+    }
+
+    /// A task was handed to the pool, which accepted it or did not. Returns what became of it, as far as the
+    /// model leaves that open.
+    pub(crate) fn came_in(
+        &mut self,
+        id: Id,
+        expected: Verdict,
+        before: &Sight,
+        accepted: bool,
+    ) -> Verdict {
+        let verdict = match expected {
+            Verdict::AsPlaced => self.model.placed(id, true, accepted),
+            expected => expected,
+        };
+        self.has_come(id, verdict, before, accepted);
+        verdict
+    }
+
+    /// As [`Driver::came_in`], for a call that does not wait for room.
+    pub(crate) fn tried(
+        &mut self,
+        id: Id,
+        expected: Verdict,
+        before: &Sight,
+        accepted: bool,
+    ) -> Verdict {
+        let verdict = match expected {
+            Verdict::AsPlaced => self.model.placed(id, false, accepted),
+            expected => expected,
+        };
+        self.has_come(id, verdict, before, accepted);
+        verdict
+    }
+
+    fn has_come(&mut self, id: Id, verdict: Verdict, before: &Sight, accepted: bool) {
+        if verdict == Verdict::Enters && accepted {
+            let mut arrivals = self.arrivals(before, false);
+            self.model.accept(id, &mut arrivals);
+            arrivals.finish();
+        }
+    }
+
     /// A task in the model and for the pool.
     pub(crate) fn make(
         &mut self,
@@ -38,7 +113,12 @@ impl<M: Machine> Driver<M> {
     pub(crate) fn context(&self, id: Id, spec: &TaskSpec) -> TaskContext {
         let mut context = TaskContext::new();
         if spec.numbered {
-            context = context.with_message_id(id as u64 + 1).with_connection_id(7);
+            context = context
+                .with_message_id(id as u64 + 1)
+                .with_connection_id(spec.connection);
+        }
+        if let Some(key) = spec.given {
+            context = context.with_key(key);
         }
         if let Some(deadline) = self.model.deadline(id) {
             context = context.with_deadline(self.epoch + Duration::from_secs(deadline));
@@ -48,8 +128,9 @@ impl<M: Machine> Driver<M> {
 
     pub(crate) fn try_submit(&mut self, spec: &TaskSpec) {
         let (id, task) = self.make(spec, Caller::Waits);
-        let verdict = self.model.submit(id, false);
+        let (sight, expected) = (self.look(), self.model.submit(id, false));
         let submitted = self.pool().try_submit(task);
+        let verdict = self.tried(id, expected, &sight, submitted.is_ok());
         self.hold_ticket(id, verdict, submitted);
     }
 
@@ -58,8 +139,9 @@ impl<M: Machine> Driver<M> {
             return;
         }
         let (id, task) = self.make(spec, Caller::Waits);
-        let verdict = self.model.submit(id, true);
+        let (sight, expected) = (self.look(), self.model.submit(id, true));
         let submitted = self.pool().submit_blocking(task);
+        let verdict = self.tried(id, expected, &sight, submitted.is_ok());
         self.hold_ticket(id, verdict, submitted);
     }
 
@@ -84,8 +166,10 @@ impl<M: Machine> Driver<M> {
         spawn: fn(&Pool, ProcessingTask<Request>) -> Result<(), SubmitError<Request>>,
     ) {
         let (id, task) = self.make(spec, Caller::Nobody);
-        let verdict = self.model.submit(id, false);
-        match spawn(self.pool(), task) {
+        let (sight, expected) = (self.look(), self.model.submit(id, false));
+        let spawned = spawn(self.pool(), task);
+        let verdict = self.tried(id, expected, &sight, spawned.is_ok());
+        match spawned {
             Ok(()) => assert_eq!(verdict, Verdict::Enters, "task {id} was accepted"),
             Err(refused) => check_refusal(id, verdict, refused),
         }
@@ -102,12 +186,14 @@ impl<M: Machine> Driver<M> {
         }
         let (id, task) = self.make(&spec, Caller::Waits);
         let context = self.context(id, &spec);
-        let verdict = self.model.submit(id, false);
+        let (sight, expected) = (self.look(), self.model.submit(id, false));
         let priority = spec.address.priority();
-        match self
-            .pool()
-            .execute_timeout(task.into_request(), priority, context, Duration::ZERO)
-        {
+        let executed =
+            self.pool()
+                .execute_timeout(task.into_request(), priority, context, Duration::ZERO);
+        let accepted = !matches!(executed, Err(ExecuteError::Refused(_)));
+        let verdict = self.tried(id, expected, &sight, accepted);
+        match executed {
             Err(ExecuteError::Refused(refused)) => check_refusal(id, verdict, refused),
             Err(ExecuteError::TimedOut) => {
                 assert_eq!(verdict, Verdict::Enters, "task {id} was accepted");
@@ -159,6 +245,7 @@ impl<M: Machine> Driver<M> {
                 return;
             }
         }
+        let specs = self.model.fit_batch(specs);
         let (ids, tasks): (Vec<_>, Vec<_>) = specs
             .iter()
             .map(|spec| self.make(spec, Caller::Waits))

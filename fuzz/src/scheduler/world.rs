@@ -22,17 +22,11 @@ pub(crate) type Id = usize;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     /// The service was entered.
-    Started {
-        id: Id,
-    },
+    Started { id: Id, worker: usize },
     /// The service is about to end a task so.
-    Ended {
-        id: Id,
-        end: End,
-    },
-    RequestDropped {
-        id: Id,
-    },
+    Ended { id: Id, end: End, worker: usize },
+    /// By a worker, where that can be told.
+    RequestDropped { id: Id, worker: Option<usize> },
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +41,8 @@ struct State {
     ruined: BTreeSet<usize>,
     /// Workers that may still be ruined.
     ruins_left: usize,
+    /// The number of the task that was spawned before the workers.
+    before_workers: Option<u64>,
     values_alive: usize,
     seen: Seen,
 }
@@ -161,9 +157,24 @@ impl World {
         state.decided.get(&request.id).copied().or(planned)
     }
 
-    fn begin(&self, request: &Request, context: &TaskContext) {
+    fn begin(&self, worker: usize, request: &Request, context: &TaskContext) {
         assert_eq!(context.message_id(), request.message_id);
-        self.tell(Event::Started { id: request.id });
+        self.tell(Event::Started {
+            id: request.id,
+            worker,
+        });
+    }
+
+    /// Workers are those tasks of a runtime that follow the one with this number.
+    pub(crate) fn workers_follow(&self, task: u64) {
+        self.lock().before_workers = Some(task);
+    }
+
+    /// The worker that runs this, if it is a task of a runtime.
+    fn worker_here(&self) -> Option<usize> {
+        let before = self.lock().before_workers?;
+        let number = task_number(tokio::task::try_id()?);
+        usize::try_from(number.checked_sub(before + 1)?).ok()
     }
 
     /// Ends a request on a worker.
@@ -181,7 +192,7 @@ impl World {
                 end
             }
         };
-        self.tell(Event::Ended { id, end });
+        self.tell(Event::Ended { id, end, worker });
         drop(request);
         match end {
             End::Complete => Ok(Value::new(id, self)),
@@ -191,6 +202,12 @@ impl World {
             End::Ruin => resume_unwind(Box::new("a panic that ruins the worker")),
         }
     }
+}
+
+/// A runtime's number of a task: tasks are numbered as they are spawned.
+pub(crate) fn task_number(id: tokio::task::Id) -> u64 {
+    let number = id.to_string().parse();
+    number.expect("a task's number is written as one")
 }
 
 /// A request, whose drop is told.
@@ -205,7 +222,11 @@ pub(crate) struct Request {
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.world.tell(Event::RequestDropped { id: self.id });
+        let worker = self.world.worker_here();
+        self.world.tell(Event::RequestDropped {
+            id: self.id,
+            worker,
+        });
     }
 }
 
@@ -251,7 +272,7 @@ impl AsyncService<Request> for Gated {
         request: Request,
         context: &TaskContext,
     ) -> Result<Value, Value> {
-        self.0.begin(&request, context);
+        self.0.begin(*worker, &request, context);
         let end = poll_fn(|context| {
             let mut state = self.0.lock();
             if let Some(end) = self.0.end_of(&state, &request) {
@@ -280,7 +301,7 @@ impl Service<Request> for Gated {
         request: Request,
         context: &TaskContext,
     ) -> Result<Value, Value> {
-        self.0.begin(&request, context);
+        self.0.begin(*worker, &request, context);
         let mut state = self.0.lock();
         let end = loop {
             if let Some(end) = self.0.end_of(&state, &request) {

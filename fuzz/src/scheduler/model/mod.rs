@@ -6,15 +6,25 @@
 //! workers, and every outcome once.
 //!
 //! 1. This file is what the driver does and asks.
-//! 2. [`journal`] is what happened, and the ends of tasks.
-//! 3. [`tally`] compares the counts.
+//! 2. [`places`] is where tasks wait, and [`entry`] how they come there.
+//! 3. [`journal`] is what happened, and the ends of tasks; [`keys`] is how keys have their turns, and [`turns`] whose
+//!    turn it may be.
+//! 4. [`owner`] is what the owner of the pool changes under way.
+//! 5. [`tally`] compares the counts.
 
+mod entry;
 mod journal;
+mod keys;
+mod owner;
+mod places;
 mod tally;
+mod turns;
 
-use std::collections::VecDeque;
+use lanepool::{Outcome, OverflowPolicy, SchedulingStrategy, WorkerPoolConfig};
 
-use lanepool::{Outcome, OverflowPolicy, WorkerPoolConfig};
+pub(crate) use entry::{Arrivals, Gate};
+use places::{Place, Places};
+use turns::Turns;
 
 use super::fairness::Fairness;
 use super::input::TaskSpec;
@@ -25,6 +35,8 @@ use super::world::Id;
 pub(crate) enum Verdict {
     Enters,
     Waits,
+    /// It enters if there is room in the lane of the worker that is chosen.
+    AsPlaced,
     Full,
     Closed,
     Expired,
@@ -56,6 +68,7 @@ pub(crate) struct Task {
     pub(crate) lane: usize,
     /// On the pool's clock, in seconds.
     deadline: Option<u64>,
+    accepted_at: u64,
     stage: Stage,
     caller: Caller,
     /// A shutdown has answered in the worker's place.
@@ -70,10 +83,12 @@ pub(crate) struct Task {
 struct Lane {
     capacity: usize,
     waits: bool,
-    queue: VecDeque<Id>,
-    /// How many of the first in `queue` a worker has in its hand already.
+    /// How many of the first in the shared lane a worker has in its hand already.
     in_hand: usize,
     refused: u64,
+    /// Tasks that were accepted in the order of their keys, and those that wait.
+    keyed: u64,
+    keyed_waiting: usize,
     accepted: u64,
     started: u64,
     /// Started and ended by the service or by the end of its worker.
@@ -86,17 +101,44 @@ struct Lane {
 pub(crate) struct Model {
     lanes: Vec<Lane>,
     tasks: Vec<Task>,
+    places: Places,
+    /// Of workers of which it is not known who takes what.
     fairness: Fairness,
+    /// Of the others.
+    turns: Turns,
+    strategy: SchedulingStrategy,
+    /// Changes of the strategy so far.
+    epoch: u64,
+    /// Whether tasks of a key keep their order.
+    keyed: bool,
+    /// Whether lanes have several rings, and the workers to whom these belong.
+    sub_rings: bool,
+    sub_ring_count: usize,
+    /// For a strategy that takes workers by turns: among how many, and whose turn was last. Known if nothing
+    /// else was tried since.
+    last_turn: Option<(usize, usize)>,
+    /// The same before the task that is tried now.
+    turn_before: Option<(usize, usize)>,
+    /// Runs that were announced, and takes out of others' sets.
+    key_runs: u64,
+    stolen: u64,
+    /// Takes out of the sets of workers that may have ended.
+    perhaps_stolen: u64,
+    /// Whether tasks were taken out of the lanes by a shutdown or an end.
+    abandoned: bool,
+    ages: bool,
+    /// Pulls of all workers within which the head of a lane is taken if they have one queue of it each.
+    pulls: Vec<u64>,
     default_timeout: Option<u64>,
     now: u64,
     closed: bool,
     gates_open: bool,
-    /// Workers that have not been ruined or taken away.
-    alive: usize,
     panics: u64,
     /// How many places before its turn a task may be told to have been taken: workers that are
     /// threads tell of their takes a moment after.
     disorder: usize,
+    /// Whether workers move only when they are let, and it is known who takes what.
+    is_stepped: bool,
     times_all: bool,
 }
 
@@ -110,9 +152,10 @@ impl Model {
         let lane = |lane: &lanepool::LaneConfig| Lane {
             capacity: lane.capacity.max(2).next_power_of_two(),
             waits: lane.overflow == OverflowPolicy::Wait,
-            queue: VecDeque::new(),
             in_hand: 0,
             refused: 0,
+            keyed: 0,
+            keyed_waiting: 0,
             accepted: 0,
             started: 0,
             ran: 0,
@@ -121,23 +164,46 @@ impl Model {
         };
         let workers = config.worker_count;
         let disorder = if concurrent { workers - 1 } else { 0 };
+        let lanes: Vec<Lane> = config.lanes.iter().map(lane).collect();
+        let capacities: Vec<usize> = lanes.iter().map(|lane| lane.capacity).collect();
+        let mut places = Places::new(config, &capacities);
+        let strategy = config.scheduling_strategy;
+        let sub_rings = config.sub_rings > 1;
+        places.elsewhere = sub_rings || strategy != SchedulingStrategy::PriorityBased;
+        let fairness = Fairness::new(config, workers, longest_run, disorder as u64);
+        let ages = config.ageing.is_some();
+        let pulls = |lane| {
+            let pulls = fairness.bound(lane) / workers as u64 * places.eligible(lane) as u64;
+            if ages { 2 * pulls } else { pulls }
+        };
         Self {
-            lanes: config.lanes.iter().map(lane).collect(),
+            pulls: (0..lanes.len()).map(pulls).collect(),
+            lanes,
             tasks: Vec::new(),
-            fairness: Fairness::new(config, workers, longest_run, disorder as u64),
+            places,
+            fairness,
+            turns: Turns::new(config),
+            strategy,
+            epoch: 0,
+            keyed: strategy == SchedulingStrategy::HashBased,
+            sub_rings,
+            sub_ring_count: config.sub_rings.min(workers),
+            last_turn: None,
+            turn_before: None,
+            key_runs: 0,
+            stolen: 0,
+            perhaps_stolen: 0,
+            abandoned: false,
+            ages,
             default_timeout: config.default_timeout.map(|timeout| timeout.as_secs()),
             now: 0,
             closed: false,
             gates_open: false,
-            alive: workers,
             panics: 0,
             disorder,
+            is_stepped: !concurrent,
             times_all,
         }
-    }
-
-    pub(crate) fn bound(&self, lane: usize) -> u64 {
-        self.fairness.bound(lane)
     }
 
     pub(crate) fn lanes(&self) -> usize {
@@ -163,6 +229,7 @@ impl Model {
             spec: spec.clone(),
             lane: spec.address.lane(self.lanes.len()),
             deadline: spec.deadline.map(|seconds| self.now + seconds),
+            accepted_at: 0,
             stage: Stage::Outside,
             caller,
             given_up: false,
@@ -194,43 +261,15 @@ impl Model {
         None
     }
 
-    /// How many more tasks a lane takes.
+    /// How many more tasks a shared lane takes.
     pub(crate) fn room(&self, lane: usize) -> usize {
-        let lane = &self.lanes[lane];
-        lane.capacity - (lane.queue.len() - lane.in_hand)
+        let held = self.places.ring(Place::Shared, lane).tasks.len();
+        self.lanes[lane].capacity - (held - self.lanes[lane].in_hand)
     }
 
-    /// Free slots at which the first who waits is let in: half.
-    pub(crate) fn enough_room(&self, lane: usize) -> bool {
-        self.room(lane) >= (self.lanes[lane].capacity / 2).max(1)
-    }
-
-    /// A task that was checked tries to enter its lane.
-    pub(crate) fn enter(&mut self, id: Id, may_wait: bool) -> Verdict {
-        let lane = self.tasks[id].lane;
-        let verdict = if self.closed {
-            Verdict::Closed
-        } else if self.room(lane) > 0 {
-            Verdict::Enters
-        } else if may_wait && self.lanes[lane].waits {
-            Verdict::Waits
-        } else {
-            Verdict::Full
-        };
-        match verdict {
-            Verdict::Enters => {
-                let lane_model = &mut self.lanes[lane];
-                lane_model.accepted += 1;
-                if lane_model.queue.is_empty() {
-                    self.fairness.new_head(lane);
-                }
-                lane_model.queue.push_back(id);
-                self.tasks[id].stage = Stage::Queued;
-            }
-            Verdict::Waits => {}
-            _ => self.lanes[lane].refused += 1,
-        }
-        verdict
+    /// How many more tasks of keys a lane takes.
+    fn keyed_room(&self, lane: usize) -> usize {
+        self.lanes[lane].capacity - self.lanes[lane].keyed_waiting
     }
 
     /// A task is handed in.
@@ -241,15 +280,17 @@ impl Model {
         }
     }
 
-    /// Whether a task would have to wait for room.
-    pub(crate) fn would_wait(&self, spec: &TaskSpec) -> bool {
+    /// Whether a task might have to wait for room.
+    pub(crate) fn would_wait(&mut self, spec: &TaskSpec) -> bool {
         let lane = spec.address.lane(self.lanes.len());
-        !self.closed
-            && spec.deadline != Some(0)
-            && self
-                .lanes
-                .get(lane)
-                .is_some_and(|found| found.waits && self.room(lane) == 0)
+        if self.closed || spec.deadline == Some(0) || !self.lanes.get(lane).is_some_and(|l| l.waits)
+        {
+            return false;
+        }
+        let probe = self.make(spec, Caller::Nobody);
+        let verdict = self.enter(probe, true);
+        self.tasks.pop();
+        verdict != Verdict::Enters
     }
 
     /// The caller of a task goes away.
@@ -292,20 +333,28 @@ impl Model {
     }
 
     pub(crate) fn queued(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.queue.len()).sum()
+        let of_lane = |lane| self.places.unkeyed(lane) + self.lanes[lane].keyed_waiting;
+        (0..self.lanes.len()).map(of_lane).sum()
+    }
+
+    /// Whether there is more than the lanes that all workers share.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.places.elsewhere
     }
 
     /// Whether the workers have gone as far as they can: none may end its task, and none is free while
-    /// a task waits.
+    /// a task waits that it may take.
     pub(crate) fn is_settled(&self) -> bool {
-        let running = self.running().count();
         !self.running().any(|id| self.is_free_to_end(id))
-            && (self.queued() == 0 || running >= self.alive)
+            && !self
+                .places
+                .idle()
+                .any(|worker| self.places.has_work_for(worker))
     }
 
     /// Whether every worker has a task.
     pub(crate) fn all_busy(&self) -> bool {
-        self.running().count() >= self.alive
+        self.running().count() >= self.places.alive()
     }
 
     /// The workers have gone as far as they can.
@@ -313,12 +362,24 @@ impl Model {
         if self.queued() == 0 && self.running().next().is_none() {
             self.fairness.idle();
         }
+        self.places.note_ended();
+        for worker in 0..self.places.workers.len() {
+            if self.places.workers[worker].running.is_none() {
+                self.turns.idle(worker);
+            }
+        }
+    }
+
+    /// Whether something waits that no worker takes before the pool is closed.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let idle = self.running().next().is_none();
+        idle && self.queued() > 0
     }
 
     /// A worker that is alone has so many tasks that the model takes for queued in its hand.
-    pub(crate) fn note_hand(&mut self, lane: usize, queued: u64) {
-        let lane = &mut self.lanes[lane];
-        lane.in_hand = lane.queue.len() - queued as usize;
+    pub(crate) fn note_hand(&mut self, number: usize, queued: u64) {
+        let lane = &mut self.lanes[number];
+        lane.in_hand = self.places.ring(Place::Shared, number).tasks.len() - queued as usize;
         assert!(lane.in_hand < 16, "{} tasks in a hand", lane.in_hand);
     }
 

@@ -1,11 +1,19 @@
-//! Every bound of a pool, and the check that lists all problems at once.
+//! Everything that can be said about a pool before it is built.
+//!
+//! 1. [`builder`] sets it by name.
+//! 2. [`validation`] checks every bound and lists all problems at once.
+
+mod builder;
+mod validation;
 
 use std::time::Duration;
 
+pub use builder::WorkerPoolConfigBuilder;
+
 use crate::admission::OverflowPolicy;
 use crate::cpus;
-use crate::error::{ConfigError, ConfigProblem};
-use crate::lane::pick::{self, MOST_LANES};
+use crate::lane::pick::{self, LaneBits};
+use crate::schedule::{LoadBalancingStrategy, SchedulingStrategy};
 use crate::task::TaskPriority;
 use crate::worker::LONGEST_RUN;
 
@@ -17,9 +25,10 @@ pub const MOST_CAPACITY: usize = 1 << 24;
 pub const MOST_WEIGHT: u32 = 1_000_000;
 /// The largest stack of a worker's thread, in bytes.
 pub const MOST_STACK: usize = 1 << 30;
-
-const LEAST_STACK: usize = 16 * 1024;
-const MOST_NAME: usize = 64;
+/// The largest weight of a worker.
+pub const MOST_WORKER_WEIGHT: u32 = 10_000;
+/// The most rings of a lane.
+pub const MOST_SUB_RINGS: usize = 16;
 
 /// How a pool is built. A plain struct; [`WorkerPoolConfig::builder`] checks as it builds, and every
 /// constructor of a pool checks again.
@@ -59,6 +68,37 @@ pub struct WorkerPoolConfig {
     pub max_run_length: usize,
     /// The deadline of a task that comes without one, counted from its submission.
     pub default_timeout: Option<Duration>,
+    /// Where tasks wait. Can be changed later.
+    pub scheduling_strategy: SchedulingStrategy,
+    /// Which worker takes the tasks of a key or a part of a batch. Can be changed later.
+    pub load_balancing_strategy: LoadBalancingStrategy,
+    /// Whether a worker without a task takes one that was placed with another worker.
+    pub enable_task_stealing: bool,
+    /// How much of the work each worker gets under
+    /// [`LoadBalancingStrategy::WeightedRoundRobin`]: none given, or one for each worker, 1 to
+    /// [`MOST_WORKER_WEIGHT`]. Can be changed later.
+    pub worker_weights: Vec<u32>,
+    /// Workers that are kept for urgent tasks. At least one worker remains for all lanes.
+    pub reserved: Vec<Reservation>,
+    /// A task that has waited this long counts as one lane higher, after twice as long as two lanes
+    /// higher, and so on. Off by default; at least 1 µs.
+    pub ageing: Option<Duration>,
+    /// Rings of each lane, among which submitting threads are spread: 1 to [`MOST_SUB_RINGS`]. More
+    /// than one may pay where many threads hand over very cheap tasks. Then order holds within each ring
+    /// alone, and a task whose ring is full goes to another.
+    pub sub_rings: usize,
+}
+
+/// Some workers that take only tasks of one priority's lane and of higher ones, so that long tasks of
+/// lower lanes never hold all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
+pub struct Reservation {
+    /// The lowest priority that they take.
+    pub priority: TaskPriority,
+    /// How many workers, 1 or more.
+    pub workers: usize,
 }
 
 /// One lane.
@@ -128,6 +168,13 @@ impl Default for WorkerPoolConfig {
             sample_every: 64,
             max_run_length: LONGEST_RUN,
             default_timeout: None,
+            scheduling_strategy: SchedulingStrategy::default(),
+            load_balancing_strategy: LoadBalancingStrategy::default(),
+            enable_task_stealing: true,
+            worker_weights: Vec::new(),
+            reserved: Vec::new(),
+            ageing: None,
+            sub_rings: 1,
         }
     }
 }
@@ -149,145 +196,35 @@ impl WorkerPoolConfig {
         }
     }
 
-    /// Checks every bound.
-    ///
-    /// # Errors
-    /// All problems at once.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let mut problems = Problems(Vec::new());
-        problems.at_most("worker_count", self.worker_count, 0, MOST_WORKERS);
-        problems.at_most("lanes", self.lanes.len(), 1, MOST_LANES);
-        for (index, lane) in self.lanes.iter().enumerate() {
-            let field = |name| format!("lanes[{index}].{name}");
-            problems.at_most(field("capacity"), lane.capacity, 1, MOST_CAPACITY);
-            problems.at_most(
-                field("weight"),
-                lane.weight as usize,
-                1,
-                MOST_WEIGHT as usize,
-            );
-        }
-        let name = &self.thread_name;
-        if name.is_empty() || name.len() > MOST_NAME || name.contains('\0') {
-            problems.add(
-                "thread_name",
-                format!("{name:?}"),
-                "1 to 64 bytes, none of them NUL",
-            );
-        }
-        if let Some(stack) = self.thread_stack_size {
-            problems.at_most("thread_stack_size", stack, LEAST_STACK, MOST_STACK);
-        }
-        problems.at_most("sample_every", self.sample_every as usize, 1, 1 << 20);
-        problems.at_most("max_run_length", self.max_run_length, 1, LONGEST_RUN);
-        if self
-            .default_timeout
-            .is_some_and(|timeout| timeout.is_zero())
-        {
-            problems.add("default_timeout", "0".to_owned(), "more than 0, or none");
-        }
-        ConfigError::of(problems.0)
-    }
-
     /// The weights of the lanes, lowest first.
     pub(crate) fn weights(&self) -> Vec<u32> {
         self.lanes.iter().map(|lane| lane.weight).collect()
     }
 
-    /// Within how many pulls of all workers the task at the head of `lane` starts: `W * r * B(lane)`.
+    /// The lanes whose tasks each worker takes. Those that take all come first, then the reserved ones,
+    /// those of lower lanes first: whatever the lane, those who take it have the lowest numbers.
+    pub(crate) fn worker_lanes(&self) -> Vec<LaneBits> {
+        let mut lowest = vec![0; self.workers()];
+        let mut reserved: Vec<usize> = self
+            .reserved
+            .iter()
+            .flat_map(|Reservation { priority, workers }| {
+                std::iter::repeat_n(priority.lane(self.lanes.len()), *workers)
+            })
+            .collect();
+        reserved.sort_unstable();
+        let general = lowest.len().saturating_sub(reserved.len());
+        lowest[general..].copy_from_slice(&reserved);
+        lowest.iter().map(|lane| LaneBits::MAX << lane).collect()
+    }
+
+    /// Within how many pulls of the workers that take its tasks the task at the head of `lane` starts:
+    /// `W * r * B(lane)`, twice that with ageing.
     pub(crate) fn starvation_bound(&self, lane: usize, longest_run: usize) -> u64 {
         let bound = pick::worker_bound(&self.weights(), lane);
-        (self.workers() * longest_run) as u64 * bound
-    }
-}
-
-struct Problems(Vec<ConfigProblem>);
-
-impl Problems {
-    fn add(&mut self, field: impl Into<String>, value: String, allowed: impl Into<String>) {
-        self.0.push(ConfigProblem {
-            field: field.into(),
-            value,
-            allowed: allowed.into(),
-        });
-    }
-
-    fn at_most(&mut self, field: impl Into<String>, value: usize, least: usize, most: usize) {
-        if !(least..=most).contains(&value) {
-            self.add(field, value.to_string(), format!("{least} to {most}"));
-        }
-    }
-}
-
-/// Builds a [`WorkerPoolConfig`]; see there.
-#[derive(Clone, Debug)]
-#[must_use = "a builder does nothing until `build`"]
-pub struct WorkerPoolConfigBuilder {
-    config: WorkerPoolConfig,
-}
-
-impl WorkerPoolConfigBuilder {
-    /// Sets the number of workers; 0 for one per usable CPU.
-    pub fn workers(mut self, count: usize) -> Self {
-        self.config.worker_count = count;
-        self
-    }
-
-    /// Replaces all lanes, lowest first.
-    pub fn lanes(mut self, lanes: impl IntoIterator<Item = LaneConfig>) -> Self {
-        self.config.lanes = lanes.into_iter().collect();
-        self
-    }
-
-    /// Changes the lane of a priority. Does nothing when there are no lanes.
-    pub fn lane(
-        mut self,
-        priority: TaskPriority,
-        change: impl FnOnce(LaneConfig) -> LaneConfig,
-    ) -> Self {
-        let index = priority.lane(self.config.lanes.len());
-        if let Some(lane) = self.config.lanes.get_mut(index) {
-            *lane = change(std::mem::take(lane));
-        }
-        self
-    }
-
-    /// Sets what the workers' threads are called.
-    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
-        self.config.thread_name = name.into();
-        self
-    }
-
-    /// Sets the stack of the workers' threads, in bytes.
-    pub fn thread_stack_size(mut self, bytes: usize) -> Self {
-        self.config.thread_stack_size = Some(bytes);
-        self
-    }
-
-    /// Times one task in this many.
-    pub fn sample_every(mut self, tasks: u32) -> Self {
-        self.config.sample_every = tasks;
-        self
-    }
-
-    /// Sets how many very cheap tasks a worker takes in one claim.
-    pub fn max_run_length(mut self, tasks: usize) -> Self {
-        self.config.max_run_length = tasks;
-        self
-    }
-
-    /// Gives tasks without a deadline one that is this far from their submission.
-    pub fn default_timeout(mut self, timeout: Duration) -> Self {
-        self.config.default_timeout = Some(timeout);
-        self
-    }
-
-    /// Checks and builds.
-    ///
-    /// # Errors
-    /// All problems at once.
-    pub fn build(self) -> Result<WorkerPoolConfig, ConfigError> {
-        self.config.validate()?;
-        Ok(self.config)
+        let workers = self.worker_lanes();
+        let takes = workers.iter().filter(|lanes| **lanes & (1 << lane) != 0);
+        let ageing = if self.ageing.is_some() { 2 } else { 1 };
+        (takes.count() * longest_run) as u64 * bound * ageing
     }
 }

@@ -1,4 +1,4 @@
-//! Services and requests that the groups share, and how a pool's work is checked at its end.
+//! A service that adds numbers, its requests, and how a pool's work is checked at its end.
 
 use std::{
     convert::Infallible,
@@ -10,17 +10,18 @@ use std::{
     time::Duration,
 };
 
+use crate::{Result, threads, threads::Usage};
 use lanepool::{AsyncService, Service, ShutdownReport, TaskContext, WorkerPool, WorkerPoolConfig};
-use lanepool_bench::{Result, threads, threads::Usage};
 
 /// Longer than any of the work here takes; only a pool that hangs needs it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pool as the groups use it: the reply is the number in the request.
-pub(crate) type Pool<Q> = WorkerPool<Q, u64, Infallible>;
+pub type Pool<Q> = WorkerPool<Q, u64, Infallible>;
 
 /// What a request asks for.
-pub(crate) enum Order {
+#[derive(Debug)]
+pub enum Order {
     /// Add this number, and reply with it.
     Add(u64),
     /// Stand at the gate until it opens.
@@ -28,9 +29,12 @@ pub(crate) enum Order {
 }
 
 /// A request of a certain size.
-pub(crate) trait Request: Send + 'static {
+pub trait Request: Send + 'static {
+    /// Asks to add a number.
     fn add(number: u64) -> Self;
+    /// Asks to stand at the gate.
     fn gate() -> Self;
+    /// What is asked for.
     fn order(self) -> Order;
 }
 
@@ -50,7 +54,8 @@ impl Request for Order {
 }
 
 /// A request of 48 bytes.
-pub(crate) struct Large {
+#[derive(Debug)]
+pub struct Large {
     order: Order,
     rest: [u64; 4],
 }
@@ -81,21 +86,27 @@ impl Request for Large {
 }
 
 /// Holds one worker inside a task, so that tasks can be queued behind it with nobody looking for work.
-#[derive(Clone)]
-pub(crate) struct Gate(Arc<Barrier>);
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Barrier>);
 
 impl Gate {
-    pub(crate) fn new() -> Self {
+    /// A gate that is closed.
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "two gates are never the same, and a default would hide it"
+    )]
+    pub fn new() -> Self {
         Self(Arc::new(Barrier::new(2)))
     }
 
     /// Waits until the worker stands at the gate.
-    pub(crate) fn await_worker(&self) {
+    pub fn await_worker(&self) {
         self.0.wait();
     }
 
     /// Lets the worker go on.
-    pub(crate) fn open(&self) {
+    pub fn open(&self) {
         self.0.wait();
     }
 
@@ -106,7 +117,8 @@ impl Gate {
 }
 
 /// A service that adds the numbers up, in the worker's own state.
-pub(crate) struct Adder {
+#[derive(Debug)]
+pub struct Adder {
     gate: Option<Gate>,
     rounds: u32,
     ledger: Sender<Account>,
@@ -114,13 +126,16 @@ pub(crate) struct Adder {
 
 /// What one worker did in its life.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Account {
-    pub(crate) sum: u64,
-    pub(crate) usage: Usage,
+pub struct Account {
+    /// The numbers of its tasks, added up.
+    pub sum: u64,
+    /// What its thread used.
+    pub usage: Usage,
 }
 
 /// A worker's state: the sum so far, handed in when the worker ends.
-pub(crate) struct Tally {
+#[derive(Debug)]
+pub struct Tally {
     sum: u64,
     ledger: Sender<Account>,
 }
@@ -138,7 +153,8 @@ impl Drop for Tally {
 
 impl Adder {
     /// A service whose tasks cost next to nothing, and the ledger that the workers write at their end.
-    pub(crate) fn new() -> (Self, Ledger) {
+    #[must_use]
+    pub fn new() -> (Self, Ledger) {
         let (ledger, accounts) = mpsc::channel();
         (
             Self {
@@ -151,14 +167,16 @@ impl Adder {
     }
 
     /// With a gate for the requests that ask for it.
-    pub(crate) fn gated(gate: &Gate) -> (Self, Ledger) {
+    #[must_use]
+    pub fn gated(gate: &Gate) -> (Self, Ledger) {
         let (mut adder, ledger) = Self::new();
         adder.gate = Some(gate.clone());
         (adder, ledger)
     }
 
     /// With tasks of `rounds` dependent multiplications, each one to two nanoseconds.
-    pub(crate) fn with_rounds(mut self, rounds: u32) -> Self {
+    #[must_use]
+    pub fn with_rounds(mut self, rounds: u32) -> Self {
         self.rounds = rounds;
         self
     }
@@ -213,7 +231,8 @@ impl<Q: Request> Service<Q> for Adder {
 
 /// The same for async workers: the future is ready at its first poll, and a gate blocks the runtime's thread,
 /// which is what it is for.
-pub(crate) struct AsyncAdder(pub(crate) Adder);
+#[derive(Debug)]
+pub struct AsyncAdder(pub Adder);
 
 impl<Q: Request> AsyncService<Q> for AsyncAdder {
     type Response = u64;
@@ -235,19 +254,19 @@ impl<Q: Request> AsyncService<Q> for AsyncAdder {
 }
 
 /// Where workers account for what they did.
-pub(crate) struct Ledger(Receiver<Account>);
+#[derive(Debug)]
+pub struct Ledger(Receiver<Account>);
 
 impl Ledger {
     /// Shuts the pool down, and checks that everything submitted was run and nothing was lost or doubled:
     /// `completed` tasks, whose numbers add up to `sum`.
     ///
     /// Returns what the workers used in their lives.
-    pub(crate) fn close<Q: Request>(
-        self,
-        pool: Pool<Q>,
-        completed: u64,
-        sum: u64,
-    ) -> Result<Usage> {
+    ///
+    /// # Errors
+    ///
+    /// One of these checks failed.
+    pub fn close<Q: Request>(self, pool: Pool<Q>, completed: u64, sum: u64) -> Result<Usage> {
         check_report(&pool.shutdown_blocking(PATIENCE), completed)?;
         drop(pool);
         let mut total = Account::default();
@@ -272,7 +291,11 @@ impl Ledger {
 }
 
 /// Checks that the shutdown was complete, that the books balance, and that `completed` tasks were run.
-pub(crate) fn check_report<Q>(report: &ShutdownReport<Q>, completed: u64) -> Result<()> {
+///
+/// # Errors
+///
+/// One of these is not so.
+pub fn check_report<Q>(report: &ShutdownReport<Q>, completed: u64) -> Result<()> {
     if !report.drained {
         return Err(format!("the pool was not drained within {PATIENCE:?}").into());
     }
@@ -288,7 +311,8 @@ pub(crate) fn check_report<Q>(report: &ShutdownReport<Q>, completed: u64) -> Res
 }
 
 /// The default configuration with one worker.
-pub(crate) fn one_worker() -> WorkerPoolConfig {
+#[must_use]
+pub fn one_worker() -> WorkerPoolConfig {
     WorkerPoolConfig {
         worker_count: 1,
         ..WorkerPoolConfig::default()
@@ -296,6 +320,7 @@ pub(crate) fn one_worker() -> WorkerPoolConfig {
 }
 
 /// 0 + 1 + … + (count − 1).
-pub(crate) fn sum_below(count: u64) -> u64 {
+#[must_use]
+pub fn sum_below(count: u64) -> u64 {
     count * count.saturating_sub(1) / 2
 }

@@ -1,0 +1,219 @@
+//! How a worker ends, and how a pool does: [`Engine::close`], then [`Engine::abandon_queued`] and
+//! [`Engine::abandon_running`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Engine;
+use crate::events::PoolEvent;
+use crate::lane::LaneSet;
+use crate::lane::pick::LaneBits;
+use crate::panics;
+use crate::schedule::shards::{Apart, Seat};
+use crate::stats::WorkerBlock;
+use crate::sync::atomic::Ordering;
+use crate::sync::thread;
+use crate::task::{Outcome, Papers, Task, TaskContext};
+
+/// Whether a pool is closed, and which workers have ended.
+#[derive(Debug)]
+pub(super) struct Lifecycle {
+    closed: bool,
+    ended: Box<[bool]>,
+}
+
+impl Lifecycle {
+    pub(super) fn new(workers: usize) -> Self {
+        Self {
+            closed: false,
+            ended: vec![false; workers].into(),
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The workers that have ended.
+    pub(super) fn ended(&self) -> impl Iterator<Item = usize> {
+        let ended = self.ended.iter().enumerate().filter(|(_, ended)| **ended);
+        ended.map(|(worker, _)| worker)
+    }
+}
+
+/// A task that no worker started, taken back from its lane.
+pub(crate) struct TakenBack<Q> {
+    pub(crate) lane: usize,
+    pub(crate) request: Q,
+    pub(crate) context: TaskContext,
+}
+
+impl<Q, R, E> Engine<Q, R, E> {
+    /// Accepts nothing more; workers end once the lanes are empty. Whoever waits for room finds out.
+    pub(crate) fn close(&self) {
+        {
+            // Said once, and before anybody closes: a worker that has nothing left to do ends at once, and
+            // says so.
+            let mut lifecycle = self.lifecycle.lock();
+            if !std::mem::replace(&mut lifecycle.closed, true) {
+                // What was accepted is run, whatever its lane.
+                self.shards.shared.set_paused(LaneBits::MAX, false);
+                self.events.emit(PoolEvent::Closed);
+            }
+        }
+        // Without sets apart no task was ever keyed, and none will be.
+        if self.shards.apart().is_some() {
+            self.strands.close();
+        }
+        self.shards.close();
+        self.roster.wake_all();
+    }
+
+    /// Whether nothing is left for this worker, now or later: everything that was ever accepted is taken
+    /// and nothing more can come.
+    pub(crate) fn is_exhausted(&self, seat: Seat) -> bool {
+        let is_keyed = self.shards.apart().is_some();
+        // In this order: what was announced before the count fell to 0 is in its ring.
+        self.shards.shared.is_closed()
+            && !(is_keyed && self.strands.is_announcing())
+            && self.shards.is_exhausted(seat.lanes)
+            && !(is_keyed && self.depends_on(seat))
+    }
+
+    /// Whether tasks may still come for this worker that wait behind one of their key. Whoever has that one
+    /// goes on with the key, but that may be a worker that does not take the next one's lane, or that is about
+    /// to end.
+    fn depends_on(&self, seat: Seat) -> bool {
+        let mut lanes = 0..self.shards.shared.len();
+        lanes.any(|lane| seat.lanes & (1 << lane) != 0 && self.strands.lane(lane).len() > 0)
+    }
+
+    /// Takes every task that no worker has claimed, answers its caller, and hands the request on. The
+    /// lanes are closed, so that nothing comes after.
+    pub(crate) fn abandon_queued(&self, mut take_back: impl FnMut(TakenBack<Q>)) {
+        self.abandon_set(&self.shards.shared, &mut take_back);
+        let Some(apart) = self.shards.apart() else {
+            return;
+        };
+        for shard in &apart.shards {
+            self.abandon_set(&shard.tasks, &mut take_back);
+        }
+        for (lane, (task, papers)) in self.strands.drain() {
+            self.abandon(lane, task, papers.context, &mut take_back);
+        }
+        self.end_runs(apart);
+    }
+
+    /// Takes the runs of keys whose tasks were abandoned.
+    fn end_runs(&self, apart: &Apart<Task<Q, R, E>, Papers>) {
+        // A run that is about to come belongs to a submitter that is about to announce it.
+        while self.strands.is_announcing() {
+            thread::yield_now();
+        }
+        let of_shards = apart.shards.iter().map(|shard| &shard.runs);
+        for runs in of_shards.chain([&apart.runs]) {
+            for lane in 0..runs.len() {
+                while let Some((key, _)) = runs.pop(lane) {
+                    self.strands.end_run(key);
+                }
+            }
+        }
+    }
+
+    fn abandon_set(
+        &self,
+        set: &LaneSet<Task<Q, R, E>, Papers>,
+        take_back: &mut impl FnMut(TakenBack<Q>),
+    ) {
+        for lane in 0..set.len() {
+            // A position that is claimed and not yet published belongs to a submitter that is about
+            // to publish it.
+            while set.lane(lane).ring.has_claims() {
+                let Some((task, papers)) = set.pop(lane) else {
+                    thread::yield_now();
+                    continue;
+                };
+                let context = papers.map_or(TaskContext::new(), |papers| papers.context);
+                self.abandon(lane, task, context, take_back);
+            }
+        }
+    }
+
+    fn abandon(
+        &self,
+        lane: usize,
+        task: Task<Q, R, E>,
+        context: TaskContext,
+        take_back: &mut impl FnMut(TakenBack<Q>),
+    ) {
+        let Task { request, promise } = task;
+        let wanted = promise.is_wanted();
+        let outcome = if wanted {
+            Outcome::Abandoned
+        } else {
+            Outcome::Cancelled
+        };
+        // Counted before it is answered: who has an answer finds it in the statistics.
+        self.front.settle(lane, outcome);
+        drop(promise);
+        if let Some(watch) = &self.watch {
+            watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
+        }
+        if !wanted {
+            panics::discard(request);
+        } else {
+            take_back(TakenBack {
+                lane,
+                request,
+                context,
+            });
+        }
+    }
+
+    /// Answers everybody whose task a worker still holds, and has the workers start nothing more. The
+    /// worker counts the task when it is done.
+    pub(crate) fn abandon_running(&self) {
+        self.shards.shared.give_up();
+        self.slab.abandon_all();
+    }
+
+    /// Tasks in workers' hands: started, or claimed and not started yet.
+    pub(crate) fn held(&self) -> u64 {
+        let lanes = 0..self.shards.shared.len();
+        let of_worker =
+            |block: &Arc<WorkerBlock>| lanes.clone().map(|lane| block.held(lane)).sum::<u64>();
+        self.blocks.iter().map(of_worker).sum()
+    }
+
+    /// A worker ends. What is left in its lanes the others take; the last one, and the last one that takes
+    /// all lanes, leaves nobody waiting.
+    pub(crate) fn worker_ends(&self, worker: usize, reason: Option<String>) {
+        self.blocks[worker].record_stop(self.clock.now_ns());
+        let leaves_lanes = {
+            let mut lifecycle = self.lifecycle.lock();
+            lifecycle.ended[worker] = true;
+            self.shards.leave(worker);
+            // The lowest lane is taken by those alone who take all.
+            let mut general = 0..self.eligible(0);
+            let is_unforeseen = !lifecycle.closed || reason.is_some();
+            is_unforeseen && general.all(|worker| lifecycle.ended[worker])
+        };
+        // ORDERING(last-worker): AcqRel: the last to end sees what the others left behind.
+        let last = self.alive.fetch_sub(1, Ordering::AcqRel) == 1;
+        self.events
+            .emit(PoolEvent::WorkerStopped { worker, reason });
+        if last || leaves_lanes {
+            self.close();
+            self.abandon_queued(panics::discard);
+        } else if self.shards.apart().is_some() {
+            // It may have left tasks in its lanes, or the next one of a key.
+            self.roster.wake_all();
+        }
+    }
+
+    /// How many workers have not ended.
+    pub(crate) fn alive(&self) -> usize {
+        // ORDERING(last-worker): Acquire: what an ended worker left behind is seen.
+        self.alive.load(Ordering::Acquire)
+    }
+}

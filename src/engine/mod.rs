@@ -1,0 +1,222 @@
+//! What submitters and workers share: the lanes, the idle workers, the replies, the counts.
+//!
+//! The engine knows neither the service nor who owns the pool.
+//!
+//! 1. [`submit`] is where a task is accepted, and decides which set it goes to.
+//! 2. [`ending`] is where a worker ends and where a pool is brought to its end.
+//! 3. [`report`] reads the statistics.
+
+mod ending;
+mod report;
+mod submit;
+
+use std::fmt;
+use std::sync::Arc;
+
+use ending::Lifecycle;
+pub(crate) use ending::TakenBack;
+
+use crate::admission::Turn;
+use crate::clock::Clock;
+use crate::config::WorkerPoolConfig;
+use crate::events::{Events, PoolEvent};
+use crate::idle::pace::Luck;
+use crate::idle::{Roster, Sleeper};
+use crate::lane::Ring;
+use crate::lane::pick::{LaneBits, MOST_LANES};
+use crate::reply::Slab;
+use crate::schedule::balancer::Balancer;
+use crate::schedule::placement::Placement;
+use crate::schedule::shards::{Seat, Shards};
+use crate::schedule::strands::Strands;
+use crate::schedule::{LoadBalancingStrategy, SchedulingStrategy};
+use crate::stats::{Front, Watch, WorkerBlock};
+use crate::sync::Mutex;
+use crate::sync::atomic::AtomicUsize;
+use crate::task::{Answer, Papers, Task, TaskPriority};
+
+/// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+pub(crate) struct Engine<Q, R, E> {
+    pub(crate) shards: Shards<Task<Q, R, E>, Papers>,
+    pub(crate) strands: Strands<(Task<Q, R, E>, Papers)>,
+    pub(crate) placement: Placement,
+    pub(crate) balancer: Balancer,
+    pub(crate) roster: Roster,
+    pub(crate) slab: Slab<Answer<R, E>>,
+    pub(crate) blocks: Box<[Arc<WorkerBlock>]>,
+    pub(crate) front: Front,
+    pub(crate) clock: Clock,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) events: Events,
+    /// Whether the pool is closed and who has ended, for those who change what depends on it.
+    lifecycle: Mutex<Lifecycle>,
+    /// Whether blocked callers of this pool do well to spin.
+    pub(crate) luck: Luck,
+    /// Whether async ones do.
+    pub(crate) async_luck: Luck,
+    /// Whether submitters do well to yield while a lane is full.
+    pub(crate) room_luck: Luck,
+    pub(crate) config: WorkerPoolConfig,
+    /// A task is timed if its spread position has none of these bits.
+    sample_mask: u64,
+    /// The lane of each priority.
+    priority_lanes: [usize; TaskPriority::ALL.len()],
+    /// The lanes whose tasks each worker takes.
+    worker_lanes: Box<[LaneBits]>,
+    /// How many workers take the tasks of each lane: those with the lowest numbers.
+    eligible: [usize; MOST_LANES],
+    /// Workers that have not ended. Each takes itself off once; the last one closes the pool.
+    alive: AtomicUsize,
+}
+
+impl<Q, R, E> fmt::Debug for Engine<Q, R, E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Engine")
+            .field("lanes", &self.shards.shared.len())
+            .field("workers", &self.blocks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Q, R, E> Engine<Q, R, E> {
+    /// An engine for the workers that sleep in these beds. The configuration is valid.
+    pub(crate) fn new(
+        config: WorkerPoolConfig,
+        clock: Clock,
+        watch: Option<Watch>,
+        sleepers: impl IntoIterator<Item = Sleeper>,
+    ) -> Self {
+        let lanes = config.lanes.len();
+        let worker_lanes = config.worker_lanes();
+        let roster = Roster::with_lanes(sleepers.into_iter().zip(worker_lanes.iter().copied()));
+        let workers = roster.workers();
+        let sample_every = if watch.is_some() {
+            1
+        } else {
+            config.sample_every
+        };
+        let takes = |lane: usize| {
+            worker_lanes
+                .iter()
+                .filter(move |set| **set & (1 << lane) != 0)
+        };
+        let shards = Shards::new(
+            config.lanes.iter().map(|lane| lane.capacity),
+            workers,
+            config.enable_task_stealing,
+            config.sub_rings,
+        );
+        let capacities = (0..lanes).map(|lane| shards.shared.lane(lane).ring.capacity());
+        let placement = Placement::new(config.scheduling_strategy, config.sub_rings);
+        if !placement.plan().is_usual() {
+            shards.make_apart();
+        }
+        Self {
+            strands: Strands::new(capacities),
+            shards,
+            placement,
+            balancer: Balancer::new(
+                config.load_balancing_strategy,
+                &config.worker_weights,
+                workers,
+            ),
+            slab: Slab::new(workers.min(8)),
+            blocks: (0..workers).map(|_| Arc::new(WorkerBlock::new())).collect(),
+            roster,
+            front: Front::new(lanes),
+            clock,
+            watch,
+            events: Events::new(),
+            lifecycle: Mutex::new(Lifecycle::new(workers)),
+            luck: Luck::new(),
+            async_luck: Luck::new(),
+            room_luck: Luck::new(),
+            sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
+            priority_lanes: TaskPriority::ALL.map(|priority| priority.lane(lanes)),
+            eligible: std::array::from_fn(|lane| takes(lane).count()),
+            worker_lanes: worker_lanes.into(),
+            alive: AtomicUsize::new(workers),
+            config,
+        }
+    }
+
+    /// The lane of a priority.
+    #[inline(always)]
+    pub(crate) fn lane_of(&self, priority: TaskPriority) -> usize {
+        self.priority_lanes[priority as usize]
+    }
+
+    /// Which worker this is, and the lanes whose tasks it takes.
+    pub(crate) fn seat(&self, worker: usize) -> Seat {
+        Seat {
+            worker,
+            lanes: self.worker_lanes[worker],
+        }
+    }
+
+    /// How many workers take the tasks of a lane.
+    pub(crate) fn eligible(&self, lane: usize) -> usize {
+        self.eligible[lane]
+    }
+
+    /// From how many sets each worker takes tasks by turns.
+    pub(crate) fn sets_at_home(&self) -> usize {
+        self.shards.sets_at_home()
+    }
+
+    /// A place at the gate of a lane.
+    pub(crate) fn turn(&self, lane: usize) -> Turn<'_, Ring<Task<Q, R, E>, Papers>> {
+        let lane = self.shards.shared.lane(lane);
+        Turn::new(&lane.gate, &lane.ring)
+    }
+
+    /// Changes where tasks wait. Returns the epoch; a pool that is closed changes nothing.
+    pub(crate) fn set_strategy(&self, to: SchedulingStrategy) -> u64 {
+        let lifecycle = self.lifecycle.lock();
+        if lifecycle.is_closed() {
+            return self.placement.epoch();
+        }
+        if to != SchedulingStrategy::PriorityBased {
+            // Before anybody places anything there.
+            self.shards.make_apart();
+            for worker in lifecycle.ended() {
+                self.shards.leave(worker);
+            }
+        }
+        let (from, epoch) = self.placement.change(to);
+        drop(lifecycle);
+        self.events
+            .emit(PoolEvent::StrategyChanged { from, to, epoch });
+        epoch
+    }
+
+    /// Changes which worker takes the tasks of a key. Returns the epoch.
+    pub(crate) fn set_balancing(&self, to: LoadBalancingStrategy) -> u64 {
+        let (from, epoch) = self.balancer.change(to);
+        let why = "the pool was told to".to_owned();
+        self.events
+            .emit(PoolEvent::BalancingChanged { from, to, why });
+        epoch
+    }
+
+    /// Has the workers claim nothing from a lane, or claim from it again. A pool that is closed changes
+    /// nothing.
+    pub(crate) fn set_paused(&self, lane: usize, paused: bool) {
+        {
+            let lifecycle = self.lifecycle.lock();
+            let shared = &self.shards.shared;
+            if lifecycle.is_closed() || !shared.set_paused(1 << lane, paused) {
+                return;
+            }
+        }
+        if paused {
+            self.events.emit(PoolEvent::LanePaused { lane });
+        } else {
+            self.roster.wake_all();
+            self.events.emit(PoolEvent::LaneResumed { lane });
+        }
+    }
+}

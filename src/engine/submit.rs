@@ -1,0 +1,384 @@
+//! Where a task is accepted.
+
+use smallvec::SmallVec;
+
+use super::{Engine, GOLDEN};
+use crate::events::PoolEvent;
+use crate::idle::{Attention, Look};
+use crate::lane::{Claim, LaneSet, Make, Refusal};
+use crate::schedule::balance::Load;
+use crate::schedule::balancer::Waits;
+use crate::schedule::placement::Plan;
+use crate::schedule::shards::{Apart, Seat, Shard};
+use crate::schedule::strands::Admitted;
+use crate::schedule::{Key, SchedulingStrategy};
+use crate::sync::thread;
+use crate::task::{Offer, Papers, Task};
+
+/// An offer to the engine that stamps it.
+struct Offered<'a, Q, R, E> {
+    engine: &'a Engine<Q, R, E>,
+    offer: Offer<Q, R, E>,
+}
+
+impl<Q, R, E> Make<Task<Q, R, E>, Papers> for Offered<'_, Q, R, E> {
+    #[inline(always)]
+    fn make(self, claim: Claim<'_, Papers>) -> Task<Q, R, E> {
+        let stamp_ns = self.engine.stamp_ns(claim.position());
+        self.offer.accept(claim, stamp_ns)
+    }
+}
+
+/// Who sees to a task that was accepted; or why it was not, and the offer.
+type Submitted<Q, R, E> = Result<Attention, (Refusal, Offer<Q, R, E>)>;
+
+impl<Q, R, E> Engine<Q, R, E> {
+    /// Takes the offered task into its lane. Returns who sees to it.
+    ///
+    /// # Errors
+    /// The lane is full or closed. The offer comes back, and is not counted as refused yet.
+    #[inline(always)]
+    pub(crate) fn submit(&self, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
+        let plan = self.placement.plan();
+        if plan.is_usual() {
+            self.submit_shared(offer)
+        } else {
+            self.place(plan, offer)
+        }
+    }
+
+    /// Takes the task into the lane that all workers share.
+    #[inline(always)]
+    fn submit_shared(&self, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
+        let lane = offer.lane;
+        self.push(&self.shards.shared, offer)?;
+        let attention = self.notify(lane, None);
+        self.tell_enqueued(lane, 1);
+        Ok(attention)
+    }
+
+    #[inline(always)]
+    fn push(
+        &self,
+        set: &LaneSet<Task<Q, R, E>, Papers>,
+        offer: Offer<Q, R, E>,
+    ) -> Result<(), (Refusal, Offer<Q, R, E>)> {
+        let lane = offer.lane;
+        let offered = Offered {
+            engine: self,
+            offer,
+        };
+        set.push_with(lane, offered)
+            .map_err(|(refusal, offered)| (refusal, offered.offer))
+    }
+
+    /// Sees to it that somebody takes the task that was just put into a lane that several take from.
+    #[inline(always)]
+    fn notify(&self, lane: usize, near: Option<usize>) -> Attention {
+        match self.roster.look() {
+            None => Attention::Busy,
+            Some(look) => self.call_on(look, lane, near),
+        }
+    }
+
+    /// The rest of `notify`. Nobody is woken for a lane that is paused: whoever resumes it wakes all, and
+    /// either that comes after the push, or the lane is read as open here.
+    #[inline(never)]
+    fn call_on(&self, look: Look, lane: usize, near: Option<usize>) -> Attention {
+        if self.shards.shared.last_hint().is_paused(lane) {
+            Attention::Busy
+        } else {
+            self.roster.call_on(look, lane, near)
+        }
+    }
+
+    #[inline(always)]
+    fn tell_enqueued(&self, lane: usize, tasks: usize) {
+        if let Some(watch) = &self.watch {
+            (0..tasks).for_each(|_| watch.tell(|monitor| monitor.on_enqueued(lane)));
+        }
+    }
+
+    /// Takes the task to where the plan says.
+    #[cold]
+    #[inline(never)]
+    fn place(&self, plan: Plan, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
+        let lane = offer.lane;
+        if plan.is_keyed()
+            && let Some(key) = Key::of(&offer.context)
+        {
+            return self.submit_keyed(key, offer);
+        }
+        let Some(apart) = self.shards.apart() else {
+            return self.submit_shared(offer);
+        };
+        let Some(worker) = self.timed(|| self.choose(plan, apart, lane)) else {
+            return self.submit_shared(offer);
+        };
+        match self.push(&apart.shards[worker].tasks, offer) {
+            Ok(()) => {
+                let attention = self.call_for(worker, lane);
+                self.tell_enqueued(lane, 1);
+                Ok(attention)
+            }
+            Err((refusal, offer)) => {
+                let attention = self.submit_shared(offer)?;
+                if refusal == Refusal::Full {
+                    self.placement.count_overflow(1);
+                }
+                Ok(attention)
+            }
+        }
+    }
+
+    fn choose(
+        &self,
+        plan: Plan,
+        apart: &Apart<Task<Q, R, E>, Papers>,
+        lane: usize,
+    ) -> Option<usize> {
+        let queued = |worker| self.outstanding(apart, worker);
+        self.placement.choose(plan, self.eligible(lane), queued)
+    }
+
+    /// Makes a decision, and notes now and then how long that took.
+    fn timed<T>(&self, decide: impl FnOnce() -> T) -> T {
+        if !self.placement.is_timed() {
+            return decide();
+        }
+        let start_ns = self.clock.now_ns();
+        let decision = decide();
+        let took_ns = self.clock.now_ns().saturating_sub(start_ns);
+        self.placement.record_time(took_ns);
+        decision
+    }
+
+    /// Sees to it that somebody takes the task that was put into a worker's lanes.
+    fn call_for(&self, worker: usize, lane: usize) -> Attention {
+        if self.shards.is_open_to_all(worker) {
+            self.notify(lane, Some(worker))
+        } else {
+            self.roster.call(worker)
+        }
+    }
+
+    /// Appends the task to those of its key.
+    fn submit_keyed(&self, key: Key, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
+        let lane = offer.lane;
+        let admitted = self.strands.admit(key, lane, offer, |offer, place| {
+            offer.accept_apart(self.stamp_ns(place))
+        })?;
+        let attention = match admitted {
+            Admitted::Behind => Attention::Busy,
+            Admitted::First => {
+                let attention = self.announce(key, lane);
+                self.strands.announced();
+                attention
+            }
+        };
+        self.tell_enqueued(lane, 1);
+        Ok(attention)
+    }
+
+    /// Lets the workers know of a key that has its first task.
+    fn announce(&self, key: Key, lane: usize) -> Attention {
+        let apart = self.shards.make_apart();
+        let worker = self
+            .shards
+            .may_steal()
+            .then(|| self.timed(|| self.balance(apart, lane)));
+        self.strands.count_run();
+        match worker.filter(|worker| !apart.shards[*worker].is_left()) {
+            Some(worker) => {
+                push_run(&apart.shards[worker].runs, lane, key);
+                self.notify(lane, Some(worker))
+            }
+            None => {
+                push_run(&apart.runs, lane, key);
+                self.notify(lane, None)
+            }
+        }
+    }
+
+    /// A worker that is done with a task of a key lets the workers know of the key's next one. Itself it
+    /// looks at its sets before it sleeps; others are woken if it has more to do than that, or does not take the
+    /// lane.
+    pub(crate) fn announce_next(&self, key: Key, lane: usize, seat: Seat) {
+        let apart = self.shards.make_apart();
+        let shard = &apart.shards[seat.worker];
+        let at_home = self.shards.may_steal() && !shard.is_left();
+        self.strands.count_run();
+        push_run(if at_home { &shard.runs } else { &apart.runs }, lane, key);
+        let is_next =
+            || at_home && seat.lanes & (1 << lane) != 0 && self.shards.waiting(seat.lanes) <= 1;
+        if self.roster.any_asleep() && !is_next() {
+            self.notify(lane, None);
+        }
+    }
+
+    /// A worker has taken a run that it is not to follow now, and puts it into another lane.
+    #[cold]
+    pub(crate) fn announce_again(&self, key: Key, lane: usize, runs: &LaneSet<Key>) {
+        push_run(runs, lane, key);
+        self.notify(lane, None);
+    }
+
+    /// The worker that is to take a key's tasks or a part of a batch.
+    fn balance(&self, apart: &Apart<Task<Q, R, E>, Papers>, lane: usize) -> usize {
+        let load = |worker| self.load(apart, worker);
+        let ticket = self.placement.ticket();
+        let choice = self.balancer.choose(ticket, self.eligible(lane), load);
+        if choice.is_judged {
+            self.judge();
+        }
+        choice.worker
+    }
+
+    fn load(&self, apart: &Apart<Task<Q, R, E>, Papers>, worker: usize) -> Load {
+        let outstanding = self.outstanding(apart, worker);
+        let response_ns = self.blocks[worker]
+            .response
+            .read(|| self.clock.now_ns(), outstanding == 0);
+        Load {
+            outstanding,
+            response_ns,
+        }
+    }
+
+    /// Tasks in a worker's lanes and the one it runs.
+    pub(crate) fn outstanding(&self, apart: &Apart<Task<Q, R, E>, Papers>, worker: usize) -> u64 {
+        let runs = u64::from(self.blocks[worker].running().is_some());
+        queued_in(&apart.shards[worker]) + runs
+    }
+
+    /// Judges the balancing by the waits that were timed.
+    #[cold]
+    fn judge(&self) {
+        let mut waits = Waits::default();
+        for (count, total_ns) in self.blocks.iter().map(|block| block.waits()) {
+            waits.count += count;
+            waits.total_ns += total_ns;
+        }
+        let worst_ns = || {
+            let of_workers = self.blocks.iter().map(|block| block.take_worst_wait_ns());
+            of_workers.max().unwrap_or(0)
+        };
+        if let Some(change) = self.balancer.judge(self.clock.now_ns(), waits, worst_ns) {
+            self.events.emit(PoolEvent::BalancingChanged {
+                from: change.from,
+                to: change.to,
+                why: change.why,
+            });
+        }
+    }
+
+    /// Takes as many of the offered tasks as there is room for, from the end, in few claims. Returns why
+    /// the others were not taken.
+    pub(crate) fn submit_n<A>(&self, lane: usize, offers: &mut SmallVec<A>) -> Option<Refusal>
+    where
+        A: smallvec::Array<Item = Offer<Q, R, E>>,
+    {
+        if offers.is_empty() {
+            return None;
+        }
+        let plan = self.placement.plan();
+        if plan.is_keyed() && offers.iter().any(|offer| Key::of(&offer.context).is_some()) {
+            return self.submit_each(offers);
+        }
+        if places_with_workers(plan.strategy())
+            && let Some(apart) = self.shards.apart()
+        {
+            let worker = self.timed(|| self.balance(apart, lane));
+            let tasks = &apart.shards[worker].tasks;
+            self.push_n(tasks, lane, offers, || self.call_for(worker, lane));
+            let overflowing = offers.len();
+            self.push_n_shared(lane, offers);
+            self.placement.count_overflow(overflowing - offers.len());
+        } else {
+            self.push_n_shared(lane, offers);
+        }
+        if offers.is_empty() {
+            None
+        } else if self.shards.shared.is_closed() {
+            Some(Refusal::Closed)
+        } else {
+            Some(Refusal::Full)
+        }
+    }
+
+    fn push_n_shared<A>(&self, lane: usize, offers: &mut SmallVec<A>)
+    where
+        A: smallvec::Array<Item = Offer<Q, R, E>>,
+    {
+        let notify = || self.notify(lane, None);
+        self.push_n(&self.shards.shared, lane, offers, notify);
+    }
+
+    fn submit_each<A>(&self, offers: &mut SmallVec<A>) -> Option<Refusal>
+    where
+        A: smallvec::Array<Item = Offer<Q, R, E>>,
+    {
+        while let Some(offer) = offers.pop() {
+            if let Err((refusal, offer)) = self.submit(offer) {
+                offers.push(offer);
+                return Some(refusal);
+            }
+        }
+        None
+    }
+
+    fn push_n<A>(
+        &self,
+        set: &LaneSet<Task<Q, R, E>, Papers>,
+        lane: usize,
+        offers: &mut SmallVec<A>,
+        notify: impl Fn() -> Attention,
+    ) where
+        A: smallvec::Array<Item = Offer<Q, R, E>>,
+    {
+        let mut pushed = usize::MAX;
+        while pushed > 0 && !offers.is_empty() {
+            let count = offers.len();
+            pushed = set.push_n(lane, count, |claim| {
+                let offer = offers
+                    .pop()
+                    .expect("no more positions are claimed than offers");
+                let stamp_ns = self.stamp_ns(claim.position());
+                offer.accept(claim, stamp_ns)
+            });
+            if pushed > 0 {
+                notify();
+            }
+            self.tell_enqueued(lane, pushed);
+        }
+    }
+
+    /// The time, if the position is of the sample; else 0.
+    #[inline(always)]
+    fn stamp_ns(&self, position: u64) -> u64 {
+        let sampled = position.wrapping_mul(GOLDEN) & self.sample_mask == 0;
+        if sampled { self.clock.now_ns() } else { 0 }
+    }
+}
+
+/// Whether tasks without a key go to workers' own lanes.
+fn places_with_workers(strategy: SchedulingStrategy) -> bool {
+    !matches!(
+        strategy,
+        SchedulingStrategy::PriorityBased | SchedulingStrategy::HashBased
+    )
+}
+
+/// Tasks and runs in a worker's lanes.
+pub(super) fn queued_in<Q, R, E>(shard: &Shard<Task<Q, R, E>, Papers>) -> u64 {
+    let all = shard.tasks.all();
+    (shard.tasks.waiting(all) + shard.runs.waiting(all)) as u64
+}
+
+/// Appends a run. There is room, because no lane has more runs than tasks of keys may wait; only a worker
+/// that has claimed one and was interrupted may still have its slot.
+fn push_run(runs: &LaneSet<Key>, lane: usize, key: Key) {
+    while runs.push_with(lane, |_: Claim<'_, ()>| key).is_err() {
+        thread::yield_now();
+    }
+}
