@@ -288,8 +288,7 @@ impl Model {
     /// Tasks of a batch that can be handed over so that the model can tell where each went: while workers
     /// have tasks of their own, as many of one lane as go in with one claim and surely fit; and of keys not more
     /// than one.
-    pub(crate) fn fit_batch(&mut self, specs: &[TaskSpec]) -> Vec<TaskSpec> {
-        self.last_turn = None;
+    pub(crate) fn fit_batch(&self, specs: &[TaskSpec]) -> Vec<TaskSpec> {
         let mut specs = specs.to_vec();
         let Some(first) = specs.first().filter(|_| self.places.elsewhere).cloned() else {
             return specs;
