@@ -1,8 +1,11 @@
 //! Where the pool reads the time: the machine's clock, or one that a test turns by hand.
 
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::panics;
+use crate::sync::Mutex;
 use crate::sync::counter::{AtomicU64, Ordering};
 
 /// The pool's clock.
@@ -36,6 +39,8 @@ pub struct Clock {
 #[derive(Clone, Debug)]
 pub struct ManualClock {
     elapsed_ns: Arc<AtomicU64>,
+    /// Who waits for a time that has not come, to be woken at each advance.
+    waiting: Arc<Mutex<Vec<Waker>>>,
 }
 
 /// The moment from which this process counts its nanoseconds: an `Instant` in half the space, and a
@@ -69,6 +74,7 @@ impl Clock {
     pub fn manual() -> (Self, ManualClock) {
         let hands = ManualClock {
             elapsed_ns: Arc::new(AtomicU64::new(0)),
+            waiting: Arc::new(Mutex::new(Vec::new())),
         };
         (
             Self {
@@ -99,6 +105,28 @@ impl Clock {
         }
     }
 
+    /// Ready once the clock shows this time. Only a manual clock calls the waker: of the machine's the waiter
+    /// itself has to see the time pass.
+    pub(crate) fn poll_until(&self, until_ns: u64, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(hands) = &self.hands {
+            // Before the look at the time, so that an advance is either seen or heard.
+            let mut waiting = hands.waiting.lock();
+            if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                waiting.push(context.waker().clone());
+            }
+        }
+        if self.now_ns() >= until_ns {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// The instant at which this time comes, if it comes by itself.
+    pub(crate) fn instant_of(&self, ns: u64) -> Option<Instant> {
+        self.hands.is_none().then(|| from_ns(ns))
+    }
+
     /// When this clock began, in nanoseconds since the process's epoch.
     pub(crate) fn began_ns(&self) -> u64 {
         self.began_ns
@@ -117,5 +145,7 @@ impl ManualClock {
         // Relaxed: a clock orders nothing.
         self.elapsed_ns
             .fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        waiting.into_iter().for_each(panics::wake);
     }
 }

@@ -13,6 +13,15 @@ pub enum ProcessingError<E> {
     /// The service panicked with this message. Its worker goes on with fresh state.
     #[error("the service panicked: {0}")]
     Panicked(String),
+    /// The service gave another number of answers than the batch had requests, so that none can be told
+    /// whose it is.
+    #[error("the service gave {answered} answers to a batch of {asked} requests")]
+    Unanswered {
+        /// The requests of the batch.
+        asked: usize,
+        /// The answers to it.
+        answered: usize,
+    },
     /// The deadline passed before a worker was free; the task was not started.
     #[error("the deadline passed before the task was started")]
     Expired,
@@ -176,6 +185,11 @@ pub enum BuildError {
         /// The panic's message.
         message: String,
     },
+    /// The runtime of an async pool whose batches linger has no timer.
+    #[error(
+        "the tokio runtime has no timer: build it with `enable_time`, or set `batch_timeout` to zero"
+    )]
+    NoTimer,
     /// An async pool was built outside a tokio runtime.
     #[error("no tokio runtime here: build the pool inside one, or give the builder its handle")]
     NoRuntime,

@@ -397,6 +397,7 @@
 #![deny(unsafe_code)]
 
 mod admission;
+mod batch;
 mod clock;
 mod config;
 mod cpus;
@@ -419,6 +420,7 @@ mod task;
 mod worker;
 
 pub use admission::OverflowPolicy;
+pub use batch::{BatchProcessorConfig, BatchStatistics, CloseReason, MOST_BATCH, ServiceCurve};
 pub use clock::{Clock, ManualClock};
 pub use config::{
     LaneConfig, MOST_CAPACITY, MOST_STACK, MOST_SUB_RINGS, MOST_WEIGHT, MOST_WORKER_WEIGHT,
@@ -429,17 +431,21 @@ pub use error::{
 };
 pub use events::{EventStream, PoolEvent};
 pub use pool::{
-    LoadBalancer, PoolBuilder, ResultStream, Returned, RunningTask, ShutdownReport, StreamItem,
-    TaskScheduler, WorkerPool,
+    BatchProcessor, LoadBalancer, PoolBuilder, ResultStream, Returned, RunningTask, ShutdownReport,
+    StreamItem, TaskScheduler, WorkerPool,
 };
 pub use reply::Ticket;
 pub use schedule::{
     AdaptiveLoadController, BalanceChange, BalanceWindow, LoadBalancingStrategy,
     SchedulingStatistics, SchedulingStrategy, WorkerMetrics,
 };
+pub use service::{
+    Answers, Batch, BatchFn, BatchService, Service, ServiceFn, batch_fn, service_fn,
+};
 #[cfg(feature = "tokio")]
-pub use service::{AsyncService, AsyncServiceFn, async_service_fn};
-pub use service::{Service, ServiceFn, service_fn};
+pub use service::{
+    AsyncBatchFn, AsyncBatchService, AsyncService, AsyncServiceFn, async_batch_fn, async_service_fn,
+};
 pub use stats::{
     HistogramSnapshot, Imbalance, LaneStatistics, PerformanceMonitor, WorkerHealthStatus,
     WorkerPoolStatistics, WorkerStatistics,

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use common::watched;
 use lanepool::{
-    BuildError, ConfigError, LaneConfig, LoadBalancingStrategy, MOST_CAPACITY, MOST_STACK,
-    MOST_SUB_RINGS, MOST_WEIGHT, MOST_WORKER_WEIGHT, MOST_WORKERS, OverflowPolicy, Reservation,
-    SchedulingStrategy, TaskContext, TaskPriority, WorkerPool, WorkerPoolConfig,
-    WorkerPoolConfigBuilder, service_fn,
+    BatchProcessorConfig, BuildError, ConfigError, LaneConfig, LoadBalancingStrategy,
+    MOST_CAPACITY, MOST_STACK, MOST_SUB_RINGS, MOST_WEIGHT, MOST_WORKER_WEIGHT, MOST_WORKERS,
+    OverflowPolicy, Reservation, SchedulingStrategy, TaskContext, TaskPriority, WorkerPool,
+    WorkerPoolConfig, WorkerPoolConfigBuilder, service_fn,
 };
 
 /// The fields that an error names.
@@ -324,6 +324,7 @@ fn the_builder_sets_every_field() {
         .reserve(TaskPriority::Critical, 1)
         .ageing(Duration::from_millis(7))
         .sub_rings(2)
+        .batching(BatchProcessorConfig::new().batch_size(9))
         .build()
         .unwrap();
     let top = LaneConfig::new().weight(9).overflow(OverflowPolicy::Reject);
@@ -347,6 +348,7 @@ fn the_builder_sets_every_field() {
             .to_vec(),
         ageing: Some(Duration::from_millis(7)),
         sub_rings: 2,
+        batching: BatchProcessorConfig::new().batch_size(9),
     };
     assert_eq!(config, expected);
     let without = WorkerPoolConfig::builder().lanes([]);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{LaneConfig, Reservation, WorkerPoolConfig};
+use crate::batch::BatchProcessorConfig;
 use crate::error::ConfigError;
 use crate::schedule::{LoadBalancingStrategy, SchedulingStrategy};
 use crate::task::TaskPriority;
@@ -111,6 +112,12 @@ impl WorkerPoolConfigBuilder {
     /// Sets how many rings each lane has.
     pub fn sub_rings(mut self, rings: usize) -> Self {
         self.config.sub_rings = rings;
+        self
+    }
+
+    /// Sets how requests form batches.
+    pub fn batching(mut self, batching: BatchProcessorConfig) -> Self {
+        self.config.batching = batching;
         self
     }
 

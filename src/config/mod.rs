@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use builder::WorkerPoolConfigBuilder;
 
 use crate::admission::OverflowPolicy;
+use crate::batch::BatchProcessorConfig;
 use crate::cpus;
 use crate::lane::pick::{self, LaneBits};
 use crate::schedule::{LoadBalancingStrategy, SchedulingStrategy};
@@ -87,6 +88,8 @@ pub struct WorkerPoolConfig {
     /// than one may pay where many threads hand over very cheap tasks. Then order holds within each ring
     /// alone, and a task whose ring is full goes to another.
     pub sub_rings: usize,
+    /// How requests form batches, in a pool of a [`BatchService`](crate::BatchService).
+    pub batching: BatchProcessorConfig,
 }
 
 /// Some workers that take only tasks of one priority's lane and of higher ones, so that long tasks of
@@ -175,6 +178,7 @@ impl Default for WorkerPoolConfig {
             reserved: Vec::new(),
             ageing: None,
             sub_rings: 1,
+            batching: BatchProcessorConfig::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{
     MOST_CAPACITY, MOST_STACK, MOST_SUB_RINGS, MOST_WEIGHT, MOST_WORKER_WEIGHT, MOST_WORKERS,
     WorkerPoolConfig,
 };
+use crate::batch::MOST_BATCH;
 use crate::error::{ConfigError, ConfigProblem};
 use crate::lane::pick::MOST_LANES;
 use crate::worker::LONGEST_RUN;
@@ -52,6 +53,7 @@ impl WorkerPoolConfig {
             problems.add("default_timeout", "0".to_owned(), "more than 0, or none");
         }
         self.validate_scheduling(&mut problems);
+        self.validate_batching(&mut problems);
         ConfigError::of(problems.0)
     }
 
@@ -78,6 +80,26 @@ impl WorkerPoolConfig {
             problems.add("ageing", format!("{ageing:?}"), "1 µs or more, or none");
         }
         problems.at_most("sub_rings", self.sub_rings, 1, MOST_SUB_RINGS);
+    }
+
+    fn validate_batching(&self, problems: &mut Problems) {
+        let batching = &self.batching;
+        problems.at_most("batching.batch_size", batching.batch_size, 1, MOST_BATCH);
+        if batching.max_batch_wait.is_zero() || batching.max_batch_wait < batching.batch_timeout {
+            let allowed = format!(
+                "more than 0, and no less than batch_timeout, which is {:?}",
+                batching.batch_timeout
+            );
+            let value = format!("{:?}", batching.max_batch_wait);
+            problems.add("batching.max_batch_wait", value, allowed);
+        }
+        if batching.target_p99.is_some_and(|time| time.is_zero()) {
+            problems.add(
+                "batching.target_p99",
+                "0".to_owned(),
+                "more than 0, or none",
+            );
+        }
     }
 
     /// Checks weights for so many workers.

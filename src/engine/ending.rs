@@ -67,6 +67,9 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
         self.shards.close();
         self.roster.wake_all();
+        if let Some(batching) = self.batching_if_any() {
+            batching.desk.rouse_all();
+        }
     }
 
     /// Whether nothing is left for this worker, now or later: everything that was ever accepted is taken

@@ -17,6 +17,7 @@ use ending::Lifecycle;
 pub(crate) use ending::TakenBack;
 
 use crate::admission::Turn;
+use crate::batch::Batching;
 use crate::clock::Clock;
 use crate::config::WorkerPoolConfig;
 use crate::events::{Events, PoolEvent};
@@ -33,6 +34,7 @@ use crate::schedule::{LoadBalancingStrategy, SchedulingStrategy};
 use crate::stats::{Front, Watch, WorkerBlock};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicUsize;
+use crate::sync::counter;
 use crate::task::{Answer, Papers, Task, TaskPriority};
 
 /// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
@@ -59,6 +61,10 @@ pub(crate) struct Engine<Q, R, E> {
     /// Whether submitters do well to yield while a lane is full.
     pub(crate) room_luck: Luck,
     pub(crate) config: WorkerPoolConfig,
+    /// What a pool of batches has beside.
+    batching: Option<Batching>,
+    /// Numbers given to batches.
+    batch_ids: counter::AtomicU64,
     /// A task is timed if its spread position has none of these bits.
     sample_mask: u64,
     /// The lane of each priority.
@@ -139,7 +145,54 @@ impl<Q, R, E> Engine<Q, R, E> {
             eligible: std::array::from_fn(|lane| takes(lane).count()),
             worker_lanes: worker_lanes.into(),
             alive: AtomicUsize::new(workers),
+            batching: None,
+            batch_ids: counter::AtomicU64::new(0),
             config,
+        }
+    }
+
+    /// The same engine for workers that run batches. Every task is timed.
+    pub(crate) fn with_batching(mut self) -> Self {
+        let config = self.config.batching.clone();
+        self.placement.set_batched(config.keyed);
+        if config.keyed {
+            self.shards.make_apart();
+        }
+        self.sample_mask = 0;
+        let lanes = self.shards.shared.len();
+        self.batching = Some(Batching::new(config, lanes, &self.worker_lanes));
+        self
+    }
+
+    /// What a pool of batches has.
+    ///
+    /// # Panics
+    /// In any other pool.
+    pub(crate) fn batching(&self) -> &Batching {
+        self.batching.as_ref().expect("the workers run batches")
+    }
+
+    pub(crate) fn batching_if_any(&self) -> Option<&Batching> {
+        self.batching.as_ref()
+    }
+
+    /// A number for a batch, 1 or more.
+    pub(crate) fn next_batch_id(&self) -> u64 {
+        // Relaxed: only the numbers' difference matters.
+        self.batch_ids.fetch_add(1, counter::Ordering::Relaxed) + 1
+    }
+
+    /// For how many workers tasks of these lanes wait, beside the one that has just found some.
+    pub(crate) fn to_do(&self, lanes: LaneBits) -> usize {
+        let waiting = self.shards.waiting(lanes);
+        match &self.batching {
+            None => waiting,
+            Some(batching) if batching.config.keyed => waiting,
+            // The finder's own batch comes first.
+            Some(batching) => {
+                let size = batching.target(None);
+                waiting.saturating_sub(size - 1).div_ceil(size)
+            }
         }
     }
 

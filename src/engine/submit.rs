@@ -13,7 +13,7 @@ use crate::schedule::shards::{Apart, Seat, Shard};
 use crate::schedule::strands::Admitted;
 use crate::schedule::{Key, SchedulingStrategy};
 use crate::sync::thread;
-use crate::task::{Offer, Papers, Task};
+use crate::task::{Offer, Papers, Task, TaskContext};
 
 /// An offer to the engine that stamps it.
 struct Offered<'a, Q, R, E> {
@@ -104,16 +104,25 @@ impl<Q, R, E> Engine<Q, R, E> {
     #[inline(never)]
     fn place(&self, plan: Plan, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
         let lane = offer.lane;
-        if plan.is_keyed()
-            && let Some(key) = Key::of(&offer.context)
-        {
+        if let Some(key) = key_of(plan, &offer.context) {
             return self.submit_keyed(key, offer);
         }
+        let hurries = plan.is_batched() && offer.context.has_deadline();
+        let attention = self.place_apart(plan, offer)?;
+        if hurries {
+            // Whoever lingers must know of the deadline.
+            self.rouse(lane, true);
+        }
+        Ok(attention)
+    }
+
+    fn place_apart(&self, plan: Plan, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
+        let lane = offer.lane;
         let Some(apart) = self.shards.apart() else {
-            return self.submit_shared(offer);
+            return self.place_shared(offer);
         };
         let Some(worker) = self.timed(|| self.choose(plan, apart, lane)) else {
-            return self.submit_shared(offer);
+            return self.place_shared(offer);
         };
         match self.push(&apart.shards[worker].tasks, offer) {
             Ok(()) => {
@@ -122,13 +131,39 @@ impl<Q, R, E> Engine<Q, R, E> {
                 Ok(attention)
             }
             Err((refusal, offer)) => {
-                let attention = self.submit_shared(offer)?;
+                let attention = self.place_shared(offer)?;
                 if refusal == Refusal::Full {
                     self.placement.count_overflow(1);
                 }
                 Ok(attention)
             }
         }
+    }
+
+    fn place_shared(&self, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
+        let lane = offer.lane;
+        self.push(&self.shards.shared, offer)?;
+        let attention = self.attend(lane, None);
+        self.tell_enqueued(lane, 1);
+        Ok(attention)
+    }
+
+    /// As `notify`, but in a pool of batches whoever lingers with one goes before those who sleep.
+    fn attend(&self, lane: usize, near: Option<usize>) -> Attention {
+        if self.rouse(lane, false) {
+            Attention::Busy
+        } else {
+            self.notify(lane, near)
+        }
+    }
+
+    /// In a pool of batches: brings those on who linger. Returns whether what waits is for them.
+    fn rouse(&self, lane: usize, hurries: bool) -> bool {
+        self.batching_if_any().is_some_and(|batching| {
+            let hurries = hurries || batching.is_urgent(lane);
+            let desk = &batching.desk;
+            desk.rouse(lane, hurries, |lanes| self.shards.waiting(lanes))
+        })
     }
 
     fn choose(
@@ -156,10 +191,12 @@ impl<Q, R, E> Engine<Q, R, E> {
     /// Sees to it that somebody takes the task that was put into a worker's lanes.
     fn call_for(&self, worker: usize, lane: usize) -> Attention {
         if self.shards.is_open_to_all(worker) {
-            self.notify(lane, Some(worker))
-        } else {
-            self.roster.call(worker)
+            return self.attend(lane, Some(worker));
         }
+        if let Some(batching) = self.batching_if_any() {
+            batching.desk.rouse_one(worker);
+        }
+        self.roster.call(worker)
     }
 
     /// Appends the task to those of its key.
@@ -191,11 +228,11 @@ impl<Q, R, E> Engine<Q, R, E> {
         match worker.filter(|worker| !apart.shards[*worker].is_left()) {
             Some(worker) => {
                 push_run(&apart.shards[worker].runs, lane, key);
-                self.notify(lane, Some(worker))
+                self.attend(lane, Some(worker))
             }
             None => {
                 push_run(&apart.runs, lane, key);
-                self.notify(lane, None)
+                self.attend(lane, None)
             }
         }
     }
@@ -212,7 +249,7 @@ impl<Q, R, E> Engine<Q, R, E> {
         let is_next =
             || at_home && seat.lanes & (1 << lane) != 0 && self.shards.waiting(seat.lanes) <= 1;
         if self.roster.any_asleep() && !is_next() {
-            self.notify(lane, None);
+            self.attend(lane, None);
         }
     }
 
@@ -220,7 +257,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     #[cold]
     pub(crate) fn announce_again(&self, key: Key, lane: usize, runs: &LaneSet<Key>) {
         push_run(runs, lane, key);
-        self.notify(lane, None);
+        self.attend(lane, None);
     }
 
     /// The worker that is to take a key's tasks or a part of a batch.
@@ -282,7 +319,10 @@ impl<Q, R, E> Engine<Q, R, E> {
             return None;
         }
         let plan = self.placement.plan();
-        if plan.is_keyed() && offers.iter().any(|offer| Key::of(&offer.context).is_some()) {
+        if offers
+            .iter()
+            .any(|offer| key_of(plan, &offer.context).is_some())
+        {
             return self.submit_each(offers);
         }
         if places_with_workers(plan.strategy())
@@ -310,7 +350,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     where
         A: smallvec::Array<Item = Offer<Q, R, E>>,
     {
-        let notify = || self.notify(lane, None);
+        let notify = || self.attend(lane, None);
         self.push_n(&self.shards.shared, lane, offers, notify);
     }
 
@@ -358,6 +398,17 @@ impl<Q, R, E> Engine<Q, R, E> {
     fn stamp_ns(&self, position: u64) -> u64 {
         let sampled = position.wrapping_mul(GOLDEN) & self.sample_mask == 0;
         if sampled { self.clock.now_ns() } else { 0 }
+    }
+}
+
+/// The key whose other tasks this one goes with, if it has one and that matters.
+fn key_of(plan: Plan, context: &TaskContext) -> Option<Key> {
+    if plan.is_batched_by_key() {
+        Some(Key::of(context).unwrap_or(Key::Neither))
+    } else if plan.is_keyed() {
+        Key::of(context)
+    } else {
+        None
     }
 }
 

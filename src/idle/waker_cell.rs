@@ -1,13 +1,11 @@
-//! Puts one async worker to sleep on its waker.
+//! Puts one worker to sleep on its waker.
 
-#[cfg(feature = "tokio")]
-use std::task::Poll;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use crate::panics;
 use crate::sync::Mutex;
 
-/// One async worker's bed: a token, and the waker to call when it arrives.
+/// One worker's bed: a token, and the waker to call when it arrives.
 ///
 /// Behind a lock, because both sides come here only to sleep or to wake, and hold it for a few
 /// instructions. The waker runs outside it.
@@ -23,7 +21,6 @@ struct State {
 }
 
 impl WakerCell {
-    #[cfg(feature = "tokio")]
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::new(State::default()),
@@ -31,7 +28,6 @@ impl WakerCell {
     }
 
     /// Takes the token if there is one; else leaves the waker.
-    #[cfg(feature = "tokio")]
     pub(crate) fn poll_park(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.state.lock();
         if std::mem::take(&mut state.token) {

@@ -47,6 +47,8 @@ struct Feed<'a, Q, R, E, I> {
     lane: usize,
     /// A task of another lane than the chunk's.
     next: Option<Offer<Q, R, E>>,
+    /// The number that tasks without one get.
+    id: u64,
     /// One for each task seen so far, in order.
     entries: Vec<Entry<Q, R, E>>,
 }
@@ -54,8 +56,9 @@ struct Feed<'a, Q, R, E, I> {
 impl<Q, R, E> WorkerPool<Q, R, E> {
     /// Hands a batch over and awaits all results, in the order of the tasks.
     ///
-    /// A batch longer than its lane is fed through as room appears. Each task succeeds, fails or is
-    /// refused for itself. Tasks of one lane enter it in order, up to 16 by one claim.
+    /// A batch longer than its lane is fed through as room appears; an empty one is fine. Each task succeeds, fails
+    /// or is refused for itself. Tasks without a batch's number get a new one, the same for all, which the service
+    /// finds in their context. Tasks of one lane enter it in order, up to 16 by one claim.
     ///
     /// # Examples
     /// ```
@@ -135,6 +138,7 @@ where
             chunk: SmallVec::new(),
             lane: 0,
             next: None,
+            id: pool.engine.next_batch_id(),
             entries: Vec::with_capacity(expected),
         }
     }
@@ -182,7 +186,11 @@ where
     /// The next task that is not refused at once.
     fn admit_next(&mut self) -> Option<Offer<Q, R, E>> {
         loop {
-            match self.pool.admit(self.tasks.next()?.into()) {
+            let mut task: ProcessingTask<Q> = self.tasks.next()?.into();
+            if task.context.batch_id().is_none() {
+                task.context = task.context.with_batch_id(self.id);
+            }
+            match self.pool.admit(task) {
                 Ok(offer) => return Some(offer),
                 Err(refused) => self.entries.push(Entry::refused(refused)),
             }

@@ -5,9 +5,11 @@
 //! 3. [`batch`] hands over many and keeps their order.
 //! 4. [`stream`] hands over many and takes results as they come.
 //! 5. [`scheduler`] and [`load_balancer`] change how the pool schedules, and show it.
-//! 6. [`shutdown`] ends the pool and accounts for everything.
+//! 6. [`batch_processor`] shows how requests form batches.
+//! 7. [`shutdown`] ends the pool and accounts for everything.
 
 mod batch;
+mod batch_processor;
 mod builder;
 mod load_balancer;
 mod scheduler;
@@ -19,6 +21,7 @@ mod ways_in;
 use std::fmt;
 use std::sync::Arc;
 
+pub use batch_processor::BatchProcessor;
 pub use builder::PoolBuilder;
 pub use load_balancer::LoadBalancer;
 pub use scheduler::TaskScheduler;
@@ -29,7 +32,7 @@ use crate::config::WorkerPoolConfig;
 use crate::engine::Engine;
 use crate::error::BuildError;
 use crate::events::EventStream;
-use crate::service::Service;
+use crate::service::{BatchService, Service};
 use crate::stats::{PerformanceMonitor, WorkerPoolStatistics};
 use crate::task::TaskPriority;
 
@@ -156,6 +159,35 @@ where
         PoolBuilder::new().config(config).build_async(service)
     }
 
+    /// A pool of threads that run batches of requests; [`batching`](WorkerPoolConfig::batching) says how these
+    /// form.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::with_config`].
+    ///
+    /// # Blocking
+    /// Until every worker has its state.
+    pub fn with_batches<S>(service: S, config: WorkerPoolConfig) -> Result<Self, BuildError>
+    where
+        S: BatchService<Q, Response = R, Error = E>,
+    {
+        PoolBuilder::new().config(config).build_batches(service)
+    }
+
+    /// A pool of tokio tasks on the current runtime that run batches of requests.
+    ///
+    /// # Errors
+    /// As [`WorkerPool::with_config_async`]; or batches are to linger and the runtime has no timer.
+    #[cfg(feature = "tokio")]
+    pub fn with_batches_async<S>(service: S, config: WorkerPoolConfig) -> Result<Self, BuildError>
+    where
+        S: crate::AsyncBatchService<Q, Response = R, Error = E>,
+    {
+        PoolBuilder::new()
+            .config(config)
+            .build_batches_async(service)
+    }
+
     /// For everything that the constructors do not say; the same as [`PoolBuilder::new`].
     pub fn builder() -> PoolBuilder {
         PoolBuilder::new()
@@ -191,6 +223,11 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// Which worker takes the tasks of a key or a part of a batch: to change it, and to see it.
     pub fn load_balancer(&self) -> LoadBalancer<'_, Q, R, E> {
         LoadBalancer::new(&self.engine)
+    }
+
+    /// How requests form batches; `None` if the service takes them one by one.
+    pub fn batch_processor(&self) -> Option<BatchProcessor<'_, Q, R, E>> {
+        BatchProcessor::of(&self.engine)
     }
 
     /// What happens to the pool from now on. A subscriber that falls 1,024 events behind loses the

@@ -1,5 +1,6 @@
 //! What a task's order depends on.
 
+use super::balance;
 use crate::task::TaskContext;
 
 /// The data that a task works on, or else the connection that it came by.
@@ -7,6 +8,8 @@ use crate::task::TaskContext;
 pub(crate) enum Key {
     Given(u64),
     Connection(u64),
+    /// Neither, where tasks of a key go together and these do so too.
+    Neither,
 }
 
 impl Key {
@@ -14,6 +17,15 @@ impl Key {
     pub(crate) fn of(context: &TaskContext) -> Option<Self> {
         let given = context.key().map(Self::Given);
         given.or_else(|| context.connection_id().map(Self::Connection))
+    }
+
+    /// A number that depends on the key and spreads well.
+    pub(crate) fn spread(self) -> u64 {
+        match self {
+            Self::Given(number) => balance::scatter(number),
+            Self::Connection(number) => balance::scatter(!number),
+            Self::Neither => 0,
+        }
     }
 }
 

@@ -22,13 +22,22 @@ impl Plan {
     const KEYED: u32 = 1 << 8;
     /// Shared lanes have several rings.
     const SUB_RINGS: u32 = 1 << 9;
+    /// Tasks are run in batches.
+    const BATCHED: u32 = 1 << 10;
+    /// Only tasks of the same key go together.
+    const BATCHED_BY_KEY: u32 = 1 << 11;
+    /// What a change of the strategy leaves as it is.
+    const KEPT: u32 = Self::KEYED | Self::SUB_RINGS | Self::BATCHED | Self::BATCHED_BY_KEY;
     /// Beside the strategy's number, so that the usual plan is 0.
     const USUAL: u32 = SchedulingStrategy::PriorityBased as u32;
 
-    fn new(strategy: SchedulingStrategy, keyed: bool, sub_rings: bool) -> Self {
-        let keyed = if keyed { Self::KEYED } else { 0 };
-        let sub_rings = if sub_rings { Self::SUB_RINGS } else { 0 };
-        Self((strategy as u32 ^ Self::USUAL) | keyed | sub_rings)
+    fn new(strategy: SchedulingStrategy, kept: u32) -> Self {
+        let keyed = if strategy == SchedulingStrategy::HashBased {
+            Self::KEYED
+        } else {
+            0
+        };
+        Self((strategy as u32 ^ Self::USUAL) | keyed | kept & Self::KEPT)
     }
 
     /// Whether there is nothing to decide.
@@ -39,6 +48,15 @@ impl Plan {
 
     pub(crate) fn is_keyed(self) -> bool {
         self.0 & Self::KEYED != 0
+    }
+
+    /// Whether whoever lingers with a batch is to be looked for.
+    pub(crate) fn is_batched(self) -> bool {
+        self.0 & Self::BATCHED != 0
+    }
+
+    pub(crate) fn is_batched_by_key(self) -> bool {
+        self.0 & Self::BATCHED_BY_KEY != 0
     }
 
     fn has_sub_rings(self) -> bool {
@@ -68,9 +86,9 @@ pub(crate) struct Placement {
 
 impl Placement {
     pub(crate) fn new(strategy: SchedulingStrategy, sub_rings: usize) -> Self {
-        let keyed = strategy == SchedulingStrategy::HashBased;
+        let kept = if sub_rings > 1 { Plan::SUB_RINGS } else { 0 };
         Self {
-            plan: AtomicU32::new(Plan::new(strategy, keyed, sub_rings > 1).0),
+            plan: AtomicU32::new(Plan::new(strategy, kept).0),
             tickets: CachePadded::new(AtomicU64::new(0)),
             epoch: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
@@ -78,6 +96,14 @@ impl Placement {
             timed_ns: AtomicU64::new(0),
             sub_rings,
         }
+    }
+
+    /// Has the plan say that tasks are run in batches. Before anybody places anything.
+    pub(crate) fn set_batched(&mut self, by_key: bool) {
+        let by_key = if by_key { Plan::BATCHED_BY_KEY } else { 0 };
+        // Relaxed: nobody else is there.
+        self.plan
+            .fetch_or(Plan::BATCHED | by_key, Ordering::Relaxed);
     }
 
     #[inline(always)]
@@ -91,8 +117,7 @@ impl Placement {
     /// caller at a time. Returns the strategy before and the new epoch.
     pub(crate) fn change(&self, to: SchedulingStrategy) -> (SchedulingStrategy, u64) {
         let before = self.plan();
-        let keyed = before.is_keyed() || to == SchedulingStrategy::HashBased;
-        let plan = Plan::new(to, keyed, before.has_sub_rings());
+        let plan = Plan::new(to, before.0);
         // Relaxed: as in `plan`.
         self.plan.store(plan.0, Ordering::Relaxed);
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
@@ -177,11 +202,14 @@ mod tests {
     #[test]
     fn the_usual_plan_is_nothing_to_decide() {
         for strategy in SchedulingStrategy::ALL {
-            for (keyed, sub_rings) in [(false, false), (true, false), (false, true), (true, true)] {
-                let plan = Plan::new(strategy, keyed, sub_rings);
+            for kept in [0, Plan::KEYED, Plan::SUB_RINGS, Plan::BATCHED, Plan::KEPT] {
+                let plan = Plan::new(strategy, kept);
                 assert_eq!(plan.strategy(), strategy);
-                assert_eq!((plan.is_keyed(), plan.has_sub_rings()), (keyed, sub_rings));
-                let usual = strategy == SchedulingStrategy::PriorityBased && !keyed && !sub_rings;
+                let keyed = kept & Plan::KEYED != 0 || strategy == SchedulingStrategy::HashBased;
+                assert_eq!(plan.is_keyed(), keyed);
+                assert_eq!(plan.has_sub_rings(), kept & Plan::SUB_RINGS != 0);
+                assert_eq!(plan.is_batched(), kept & Plan::BATCHED != 0);
+                let usual = strategy == SchedulingStrategy::PriorityBased && kept == 0;
                 assert_eq!(plan.is_usual(), usual);
             }
         }

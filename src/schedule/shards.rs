@@ -69,6 +69,16 @@ pub(crate) struct Seat {
     pub(crate) lanes: LaneBits,
 }
 
+impl Seat {
+    /// The same worker, as far as these lanes go.
+    pub(crate) fn only(self, lanes: LaneBits) -> Self {
+        Self {
+            lanes: self.lanes & lanes,
+            ..self
+        }
+    }
+}
+
 /// Lanes of which set to look at, in a test of all sets.
 struct Looks<T, X: Annex<T>> {
     shared: fn(&LaneSet<T, X>, LaneBits) -> bool,

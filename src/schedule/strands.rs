@@ -35,9 +35,11 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use crossbeam_utils::CachePadded;
+use smallvec::SmallVec;
 
 use super::Key;
 use crate::admission::{Gate, Room};
+use crate::batch::INLINE;
 use crate::lane::Refusal;
 use crate::panics;
 use crate::sync::KeyMap;
@@ -299,6 +301,34 @@ impl<T> Strands<T> {
         }
         crowd.into_iter().for_each(panics::wake);
         taken
+    }
+
+    /// Takes up to so many tasks more of a key whose run was pulled, as long as `takes` has it of their lanes.
+    /// Returns how many are left, too.
+    pub(crate) fn take_more(
+        &self,
+        key: Key,
+        most: usize,
+        takes: impl Fn(usize) -> bool,
+    ) -> (SmallVec<[(usize, T); INLINE]>, usize) {
+        let (more, left, crowd) = self.map.with(key, Self::is_gone, |strand| {
+            let waiting = strand.waiting.iter().take(most);
+            let count = waiting.take_while(|(lane, _)| takes(*lane)).count();
+            let more: SmallVec<[_; INLINE]> = strand.waiting.drain(..count).collect();
+            let left = strand.waiting.len();
+            let is_roomy = |(lane, _): &(usize, T)| left < self.share(*lane).div_ceil(2);
+            let crowd = if more.last().is_some_and(is_roomy) {
+                std::mem::take(&mut strand.crowd)
+            } else {
+                Vec::new()
+            };
+            (more, left, crowd)
+        });
+        for (lane, _) in &more {
+            self.lanes[*lane].took(1);
+        }
+        crowd.into_iter().for_each(panics::wake);
+        (more, left)
     }
 
     /// Ends a key whose run the shutdown has taken, after it took the tasks.

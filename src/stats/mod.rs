@@ -13,6 +13,7 @@ mod snapshot;
 pub(crate) mod worker_block;
 
 pub(crate) use front::Front;
+pub(crate) use histogram::Histogram;
 pub use histogram::HistogramSnapshot;
 pub use monitor::PerformanceMonitor;
 pub(crate) use monitor::Watch;

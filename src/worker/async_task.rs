@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use super::nesting;
 use super::shift::Shift;
+use super::thread::make_state_of;
 use crate::engine::Engine;
 use crate::idle::{Announced, Search};
 use crate::panics;
@@ -23,7 +24,7 @@ pub(crate) async fn work<Q, S>(
     Q: Send + 'static,
     S: AsyncService<Q>,
 {
-    while has_next(&mut shift).await {
+    while find(&mut shift).await {
         let Some(request) = shift.begin() else {
             continue;
         };
@@ -36,7 +37,7 @@ pub(crate) async fn work<Q, S>(
             Err(message) => {
                 shift.panicked(&message);
                 panics::discard(state);
-                match make_state(&*service, shift.worker) {
+                match make_state_of(|| service.state(shift.worker)) {
                     Ok(fresh) => state = fresh,
                     Err(message) => {
                         let why = "the service panicked while it made new state";
@@ -52,20 +53,12 @@ pub(crate) async fn work<Q, S>(
     panics::discard(state);
 }
 
-/// Makes the state of a worker.
-///
-/// # Errors
-/// The message of the service's panic.
-pub(crate) fn make_state<Q, S: AsyncService<Q>>(
-    service: &S,
-    worker: usize,
-) -> Result<S::State, String> {
-    catch_unwind(AssertUnwindSafe(|| service.state(worker))).map_err(panics::message)
-}
-
 /// Runs a future as a worker of the pool at this address; a panic, of making it or of any poll, is an
 /// error with its message.
-async fn guarded<F: Future>(pool: usize, make: impl FnOnce() -> F) -> Result<F::Output, String> {
+pub(super) async fn guarded<F: Future>(
+    pool: usize,
+    make: impl FnOnce() -> F,
+) -> Result<F::Output, String> {
     let inside = || {
         let _inside = nesting::enter(pool);
         make()
@@ -88,7 +81,7 @@ async fn guarded<F: Future>(pool: usize, make: impl FnOnce() -> F) -> Result<F::
 
 /// Brings the next task to the worker's hand, after any amount of sleep. Returns `false` when the pool
 /// is closed and empty.
-async fn has_next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
+pub(super) async fn find<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
     loop {
         if shift.has_next() {
             return true;
@@ -111,9 +104,7 @@ async fn has_next<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
             asleep.until_woken().await
         };
         let found = shift.has_next();
-        engine
-            .roster
-            .found(search, |lanes| engine.shards.waiting(lanes));
+        engine.roster.found(search, |lanes| engine.to_do(lanes));
         if found || shift.is_over() {
             return found;
         }
@@ -148,7 +139,7 @@ impl<Q, R, E> Drop for Asleep<Q, R, E> {
         if let Some(announced) = self.announced.take() {
             self.engine
                 .roster
-                .resign(announced, |lanes| self.engine.shards.waiting(lanes));
+                .resign(announced, |lanes| self.engine.to_do(lanes));
         }
     }
 }

@@ -4,23 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ages::Ages;
+use super::batch_shift::{Due, Item};
 use super::hand::Hand;
 use super::puller::Puller;
 use crate::engine::Engine;
 use crate::error::ProcessingError;
 use crate::events::PoolEvent;
 use crate::panics;
-use crate::reply::Delivery;
+use crate::reply::{Delivery, Promise};
+use crate::schedule::Key;
 use crate::schedule::shards::Seat;
 use crate::stats::WorkerBlock;
-use crate::task::{Answer, Outcome, TaskContext};
+use crate::task::{Answer, Outcome, Papers, Task, TaskContext};
 
 /// One worker's working life. Dropped, it settles what the worker still held and signs it off.
 pub(crate) struct Shift<Q, R, E> {
     pub(super) engine: Arc<Engine<Q, R, E>>,
     pub(super) worker: usize,
     pub(super) seat: Seat,
-    block: Arc<WorkerBlock>,
+    pub(super) block: Arc<WorkerBlock>,
     puller: Puller,
     hand: Hand<Q, R, E>,
     /// When the task that runs was accepted and when it was started; 0 if it is not timed.
@@ -145,15 +147,8 @@ impl<Q, R, E> Shift<Q, R, E> {
         let wait_ns = now_ns.saturating_sub(stamp_ns);
         self.stamp_ns = stamp_ns;
         self.block.record_wait(lane, wait_ns);
-        if idle_since_ns != 0 && idle_since_ns <= stamp_ns {
-            self.block.dispatch.record(wait_ns);
-        } else if idle_since_ns != 0 {
-            self.block
-                .record_idle_backlogged(now_ns.saturating_sub(idle_since_ns));
-        }
-        if let Some(watch) = &self.engine.watch {
-            watch.tell(|monitor| monitor.on_dequeued(lane, Duration::from_nanos(wait_ns)));
-        }
+        self.end_idle_for(now_ns, idle_since_ns, stamp_ns);
+        self.tell_dequeued(lane, wait_ns);
         now_ns
     }
 
@@ -196,17 +191,21 @@ impl<Q, R, E> Shift<Q, R, E> {
             Delivery::TooLate => self.block.recount(lane, outcome, Outcome::Abandoned),
         }
         if self.hand.is_keyed() {
-            self.give_back();
+            self.give_back_played();
         }
     }
 
-    /// Lets the next task of the key have its turn.
+    /// Lets the next task of the key of the task that was played have its turn.
     #[cold]
     #[inline(never)]
-    fn give_back(&mut self) {
-        let Some(key) = self.hand.take_key() else {
-            return;
-        };
+    fn give_back_played(&mut self) {
+        if let Some(key) = self.hand.take_key() {
+            self.give_back(key);
+        }
+    }
+
+    /// Lets the next task of a key have its turn.
+    pub(super) fn give_back(&self, key: Key) {
         if let Some(lane) = self.engine.strands.give_back(key) {
             self.engine.announce_next(key, lane, self.seat);
         }
@@ -238,6 +237,14 @@ impl<Q, R, E> Shift<Q, R, E> {
         let Some(promise) = self.hand.close() else {
             return;
         };
+        self.refuse(lane, promise, request, outcome);
+        if self.hand.is_keyed() {
+            self.give_back_played();
+        }
+    }
+
+    /// Answers and counts a task that is not started.
+    fn refuse(&self, lane: usize, promise: Promise<Answer<R, E>>, request: Q, outcome: Outcome) {
         self.block.settle(lane, outcome);
         let answer = if outcome == Outcome::Expired {
             ProcessingError::Expired
@@ -251,9 +258,112 @@ impl<Q, R, E> Shift<Q, R, E> {
             watch.tell(|monitor| monitor.on_finished(lane, Duration::ZERO, outcome));
         }
         panics::discard(request);
-        if self.hand.is_keyed() {
-            self.give_back();
+    }
+
+    /// Takes the task that [`Shift::has_next`] has brought for a batch; or settles it if it must not be
+    /// started.
+    pub(super) fn take(&mut self) -> Option<Item<Q, R, E>> {
+        let request = self.hand.draw();
+        let lane = self.hand.front();
+        let papers = self.hand.papers().copied();
+        let papers = papers.unwrap_or(Papers {
+            context: TaskContext::EMPTY,
+            stamp_ns: 0,
+        });
+        let key = self.hand.take_key();
+        let promise = self.hand.close()?;
+        self.examine(lane, Task { request, promise }, papers, key)
+    }
+
+    /// Makes an item of a task, unless it must not be started; then it is settled.
+    pub(super) fn examine(
+        &mut self,
+        lane: usize,
+        task: Task<Q, R, E>,
+        papers: Papers,
+        key: Option<Key>,
+    ) -> Option<Item<Q, R, E>> {
+        let Task { request, promise } = task;
+        let Papers { context, stamp_ns } = papers;
+        let unwanted = !promise.is_wanted();
+        let item = Item {
+            request,
+            context,
+            due: Due {
+                lane,
+                promise,
+                stamp_ns,
+                key,
+            },
+        };
+        if unwanted {
+            self.settle_item(item, Outcome::Cancelled);
+        } else if item.context.expired(|| self.engine.clock.now_ns()) {
+            self.settle_item(item, Outcome::Expired);
+        } else {
+            return Some(item);
         }
+        None
+    }
+
+    /// Answers and counts a task of a batch that is not started.
+    pub(super) fn settle_item(&self, item: Item<Q, R, E>, outcome: Outcome) {
+        let Due {
+            lane, promise, key, ..
+        } = item.due;
+        self.refuse(lane, promise, item.request, outcome);
+        if let Some(key) = key {
+            self.give_back(key);
+        }
+    }
+
+    /// Whether the worker may take tasks of a lane now.
+    pub(super) fn takes(&self, lane: usize) -> bool {
+        let open = self.engine.shards.shared.hint().open();
+        self.seat.lanes & open & (1 << lane) != 0
+    }
+
+    /// The worker has taken a task of this lane that the puller did not bring.
+    pub(super) fn claimed(&self, lane: usize) {
+        self.block.claim(lane, 1);
+    }
+
+    /// An idle spell ends with a task that was accepted at `stamp_ns`.
+    pub(super) fn end_idle(&mut self, now_ns: u64, stamp_ns: u64) {
+        let idle_since_ns = std::mem::take(&mut self.idle_since_ns);
+        let idle_for_long = std::mem::take(&mut self.idle_for_long);
+        if idle_for_long {
+            self.block.record_idle(now_ns.saturating_sub(idle_since_ns));
+        }
+        self.end_idle_for(now_ns, idle_since_ns, stamp_ns);
+    }
+
+    /// A task that was accepted at `stamp_ns` has ended an idle spell, if there was one.
+    fn end_idle_for(&self, now_ns: u64, idle_since_ns: u64, stamp_ns: u64) {
+        if idle_since_ns != 0 && idle_since_ns <= stamp_ns {
+            self.block.dispatch.record(now_ns.saturating_sub(stamp_ns));
+        } else if idle_since_ns != 0 {
+            self.block
+                .record_idle_backlogged(now_ns.saturating_sub(idle_since_ns));
+        }
+    }
+
+    /// Times the start of a task of a batch.
+    pub(super) fn record_wait(&self, due: &Due<R, E>, now_ns: u64) {
+        let wait_ns = now_ns.saturating_sub(due.stamp_ns);
+        self.block.record_wait(due.lane, wait_ns);
+        self.tell_dequeued(due.lane, wait_ns);
+    }
+
+    fn tell_dequeued(&self, lane: usize, wait_ns: u64) {
+        if let Some(watch) = &self.engine.watch {
+            watch.tell(|monitor| monitor.on_dequeued(lane, Duration::from_nanos(wait_ns)));
+        }
+    }
+
+    /// The worker starts a batch whose first task is this.
+    pub(super) fn starts(&self, lane: usize, context: &TaskContext) {
+        self.block.start_task_of(lane, context);
     }
 
     /// The worker has run out of tasks.

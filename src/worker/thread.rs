@@ -66,15 +66,15 @@ pub(super) fn renew<Q, S: Service<Q>>(
     worker: usize,
 ) -> Result<S::State, String> {
     panics::discard(spoilt);
-    make_state(service, worker)
+    make_state_of(|| service.state(worker))
 }
 
-/// Makes the state of a worker.
+/// Makes a state.
 ///
 /// # Errors
 /// The message of the service's panic.
-pub(crate) fn make_state<Q, S: Service<Q>>(service: &S, worker: usize) -> Result<S::State, String> {
-    catch_unwind(AssertUnwindSafe(|| service.state(worker))).map_err(panics::message)
+pub(crate) fn make_state_of<T>(make: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(make)).map_err(panics::message)
 }
 
 /// How a thread without a task looks for one, and sleeps when there is none.
@@ -96,9 +96,7 @@ impl Searcher {
         let mut found = self.watch(shift);
         loop {
             if found || shift.is_over() {
-                engine
-                    .roster
-                    .found(search, |lanes| engine.shards.waiting(lanes));
+                engine.roster.found(search, |lanes| engine.to_do(lanes));
                 return found;
             }
             (search, found) = lie_down(shift, search);

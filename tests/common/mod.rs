@@ -4,6 +4,7 @@
 //! 1. [`gate`] holds tasks up until the test lets them go.
 //! 2. [`script`] is a service whose requests say what it shall do.
 //! 3. [`key_log`] watches the tasks of each key: their order, and that they run one at a time.
+//! 4. [`batches`] makes pools of batches.
 #![allow(
     dead_code,
     unused_macros,
@@ -12,6 +13,7 @@
     reason = "each test file uses its own part"
 )]
 
+pub mod batches;
 pub mod gate;
 pub mod key_log;
 pub mod script;

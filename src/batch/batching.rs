@@ -1,0 +1,151 @@
+//! What a pool of batch services has beside the others.
+
+use super::config::BatchProcessorConfig;
+use super::desk::Desk;
+use super::form::{self, Decision, Forming, Rules, Situation};
+use super::sizing::Sizer;
+use super::statistics::{BatchBlock, BatchStatistics, ServiceCurve};
+use crate::lane::pick::LaneBits;
+use crate::schedule::Key;
+use crate::sync::Mutex;
+use crate::sync::counter::{AtomicU64, AtomicUsize, Ordering};
+
+/// Kinds of keys whose costs are learnt apart.
+const KINDS: usize = 64;
+
+/// How late a timer may be, in nanoseconds.
+const TIMER_NS: u64 = 100_000;
+
+/// The batches of a pool.
+#[derive(Debug)]
+pub(crate) struct Batching {
+    pub(crate) config: BatchProcessorConfig,
+    pub(crate) desk: Desk,
+    pub(crate) blocks: Box<[BatchBlock]>,
+    rules: Rules,
+    /// The lanes whose tasks do not linger.
+    urgent: LaneBits,
+    kinds: Box<[Kind]>,
+}
+
+/// Batches of like cost.
+#[derive(Debug)]
+struct Kind {
+    sizer: Mutex<Sizer>,
+    /// What the sizer says, for those who only read.
+    target: AtomicUsize,
+    batches: AtomicU64,
+}
+
+impl Batching {
+    /// For workers that take tasks of these lanes, of a pool of so many lanes.
+    pub(crate) fn new(config: BatchProcessorConfig, lanes: usize, workers: &[LaneBits]) -> Self {
+        let linger = config.batch_timeout;
+        let urgent = config
+            .urgent
+            .map_or(0, |from| LaneBits::MAX << from.lane(lanes));
+        let target_ns = config.target_p99.map(|time| time.as_nanos() as u64);
+        let kind = |_| Kind {
+            sizer: Mutex::new(Sizer::new(
+                config.batch_size,
+                config.enable_adaptive_batching,
+                target_ns,
+                workers.len(),
+            )),
+            target: AtomicUsize::new(config.batch_size),
+            batches: AtomicU64::new(0),
+        };
+        let kinds = if config.keyed { KINDS } else { 1 };
+        Self {
+            desk: Desk::new(workers.iter().copied()),
+            blocks: workers.iter().map(|_| BatchBlock::new()).collect(),
+            rules: Rules::new(linger, config.max_batch_wait, config.close_when_idle),
+            urgent,
+            kinds: (0..kinds).map(kind).collect(),
+            config,
+        }
+    }
+
+    fn kind(&self, key: Option<Key>) -> &Kind {
+        let number = key.map_or(0, |key| key.spread() as usize);
+        &self.kinds[number % self.kinds.len()]
+    }
+
+    /// Whether tasks of this lane do not linger.
+    pub(crate) fn is_urgent(&self, lane: usize) -> bool {
+        self.urgent & (1 << lane) != 0
+    }
+
+    /// The lanes whose tasks do not linger.
+    pub(crate) fn urgent(&self) -> LaneBits {
+        self.urgent
+    }
+
+    /// The size that a batch of this key is to have.
+    pub(crate) fn target(&self, key: Option<Key>) -> usize {
+        // Relaxed: any recent size will do.
+        self.kind(key).target.load(Ordering::Relaxed)
+    }
+
+    /// How long before a deadline a batch of so many of this key has to begin: what it is expected to take, a
+    /// quarter more, and the time that a timer may be late. For ever while that is not known, so that a batch with
+    /// a deadline does not linger.
+    pub(crate) fn lead_ns(&self, key: Option<Key>, requests: usize) -> u64 {
+        let sizer = self.kind(key).sizer.lock();
+        let cost_ns = sizer.curve().cost_ns(requests);
+        cost_ns.map_or(u64::MAX, |ns| {
+            ns.saturating_add(ns / 4).saturating_add(TIMER_NS)
+        })
+    }
+
+    /// The most requests whose batch of this key is expected to be done within so long.
+    pub(crate) fn most_within(&self, key: Option<Key>, ns: u64) -> usize {
+        self.kind(key).sizer.lock().curve().most_within(ns)
+    }
+
+    /// Whether this batch closes now.
+    pub(crate) fn decide(&self, forming: &Forming, situation: &Situation) -> Decision {
+        form::decide(&self.rules, forming, situation)
+    }
+
+    /// A batch of so many of this key has run.
+    pub(crate) fn ran(
+        &self,
+        worker: usize,
+        key: Option<Key>,
+        requests: usize,
+        took_ns: u64,
+        now_ns: u64,
+    ) {
+        self.blocks[worker].record_service(took_ns);
+        let kind = self.kind(key);
+        let target = {
+            let mut sizer = kind.sizer.lock();
+            sizer.observe(requests, took_ns, now_ns);
+            sizer.target()
+        };
+        // Relaxed: hints and a counter.
+        kind.target.store(target, Ordering::Relaxed);
+        kind.batches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn statistics(&self) -> BatchStatistics {
+        let mut statistics = BatchStatistics::default();
+        statistics.lingering = self.desk.lingering();
+        for block in &self.blocks {
+            block.add_to(&mut statistics);
+        }
+        // Relaxed: a gauge.
+        let batches = |kind: &&Kind| kind.batches.load(Ordering::Relaxed);
+        let usual = self
+            .kinds
+            .iter()
+            .max_by_key(batches)
+            .expect("there is one kind at least");
+        let sizer = usual.sizer.lock();
+        statistics.target_size = sizer.size();
+        let parts = sizer.curve().parts_ns();
+        statistics.curve = parts.map(|(fixed, each)| ServiceCurve::new(fixed, each));
+        statistics
+    }
+}

@@ -1,0 +1,281 @@
+//! How large a batch is to be. Pure: the same observations give the same sizes.
+//!
+//! Larger batches carry more requests a second, `n / (a + b * n)`, and answer each of them later. So a batch is
+//! to be as large as pays: until it carries 98 % of what the largest would. It is to be smaller where the
+//! time to answer that the user wants is shorter than two such batches, the one that runs when a request comes
+//! and its own; and in any case it is as large as the load needs, or else the queue would grow and every
+//! answer be late.
+
+use super::curve::Curve;
+
+/// How a size is judged: the part of the largest batch's throughput at which it is large enough, and how many
+/// times the measured load it is to carry, so that a backlog goes down again.
+struct Demand {
+    worth: f64,
+    headroom: f64,
+}
+
+/// A size is chosen by the middle of these, and kept while it is between the outer two: where the curve is
+/// flat a little noise moves the chosen size by much, and nothing is gained by following it.
+const LEAST: Demand = Demand {
+    worth: 0.96,
+    headroom: 1.1,
+};
+const CHOSEN: Demand = Demand {
+    worth: 0.98,
+    headroom: 1.25,
+};
+const MOST: Demand = Demand {
+    worth: 0.99,
+    headroom: 1.5,
+};
+/// Every so many batches one is to be half as large or twice, by turns, so that the slope of the curve stays
+/// known.
+const PROBE_EVERY: u64 = 8;
+/// The fixed part of a batch's cost is taken to be larger by this part of a batch's usual cost: where it is small its estimate
+/// is uncertain, and a batch that is too small costs more than one that is too large.
+const MARGIN: f64 = 0.03;
+/// Batches over which the load is measured.
+const WINDOW: u64 = 32;
+
+/// What one kind of batches costs, and how large they are to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Sizer {
+    curve: Curve,
+    most: usize,
+    adaptive: bool,
+    target_ns: Option<u64>,
+    workers: usize,
+    size: usize,
+    batches: u64,
+    /// The window in which the load is measured: when it began, the requests since, and how many a
+    /// nanosecond came in the one before.
+    window_from_ns: u64,
+    window_requests: u64,
+    load: f64,
+}
+
+impl Sizer {
+    /// For batches of at most so many requests, of `workers` workers.
+    pub(crate) fn new(most: usize, adaptive: bool, target_ns: Option<u64>, workers: usize) -> Self {
+        Self {
+            curve: Curve::default(),
+            most,
+            adaptive,
+            target_ns,
+            workers,
+            size: most,
+            batches: 0,
+            window_from_ns: 0,
+            window_requests: 0,
+            load: 0.0,
+        }
+    }
+
+    /// A batch of so many ended at `now_ns` after so long.
+    pub(crate) fn observe(&mut self, requests: usize, took_ns: u64, now_ns: u64) {
+        self.curve.observe(requests, took_ns);
+        self.batches += 1;
+        if self.window_from_ns == 0 {
+            self.window_from_ns = now_ns;
+        } else {
+            self.window_requests += requests as u64;
+        }
+        if self.batches.is_multiple_of(WINDOW) && now_ns > self.window_from_ns {
+            self.load = self.window_requests as f64 / (now_ns - self.window_from_ns) as f64;
+            (self.window_from_ns, self.window_requests) = (now_ns, 0);
+        }
+        if self.adaptive && !(self.best(&LEAST)..=self.best(&MOST)).contains(&self.size) {
+            self.size = self.best(&CHOSEN);
+        }
+    }
+
+    /// The size that the next batch is to have.
+    pub(crate) fn target(&self) -> usize {
+        let probes = self.adaptive && self.batches % PROBE_EVERY == PROBE_EVERY - 1;
+        match self.batches / PROBE_EVERY % 2 {
+            _ if !probes => self.size,
+            0 => self.size.div_ceil(2),
+            _ => (self.size * 2).min(self.most),
+        }
+    }
+
+    /// The size that batches have as a rule.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn curve(&self) -> &Curve {
+        &self.curve
+    }
+
+    fn best(&self, demand: &Demand) -> usize {
+        let Some((fixed_ns, each_ns)) = self.curve.parts_ns() else {
+            return self.most;
+        };
+        let fixed_ns = fixed_ns + MARGIN * self.curve.mean_ns();
+        let best = self.carries(self.most, fixed_ns, each_ns);
+        let pays = self.that_carries(demand.worth * best, fixed_ns, each_ns);
+        let in_time = self.target_ns.map_or(usize::MAX, |target_ns| {
+            self.curve.most_within(target_ns / 2)
+        });
+        let load = demand.headroom * self.load / self.workers as f64;
+        let needed = self.that_carries(load, fixed_ns, each_ns);
+        pays.min(in_time).max(needed).clamp(1, self.most)
+    }
+
+    /// The requests a nanosecond that a worker runs in batches of so many.
+    fn carries(&self, size: usize, fixed_ns: f64, each_ns: f64) -> f64 {
+        size as f64 / (fixed_ns + each_ns * size as f64).max(1.0)
+    }
+
+    /// The least size whose batches carry so many requests a nanosecond; the most if none does.
+    fn that_carries(&self, rate: f64, fixed_ns: f64, each_ns: f64) -> usize {
+        let spare = 1.0 - rate * each_ns;
+        if spare <= 0.0 {
+            return self.most;
+        }
+        let size = (rate * fixed_ns / spare).ceil();
+        (size as usize).clamp(1, self.most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs batches of the target size, back to back, and returns the last sizes.
+    fn run(
+        sizer: &mut Sizer,
+        clock_ns: &mut u64,
+        batches: usize,
+        cost: impl Fn(usize) -> u64,
+    ) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        for _ in 0..batches {
+            let size = sizer.target();
+            let took_ns = cost(size);
+            *clock_ns += took_ns;
+            sizer.observe(size, took_ns, *clock_ns);
+            sizes.push(sizer.size());
+        }
+        sizes
+    }
+
+    fn curve(fixed_ns: u64, each_ns: u64) -> impl Fn(usize) -> u64 {
+        move |n| fixed_ns + each_ns * n as u64
+    }
+
+    #[test]
+    fn under_full_load_it_carries_nearly_what_the_best_size_does() {
+        for (fixed, each) in [
+            (100_000, 1_000),
+            (30_000, 3_000),
+            (10_000, 5_000),
+            (1_000, 10_000),
+            (0, 1_000),
+            (5_000, 0),
+        ] {
+            let mut sizer = Sizer::new(64, true, None, 2);
+            run(&mut sizer, &mut 1, 200, curve(fixed, each));
+            let carries = |n: usize| n as f64 / curve(fixed, each)(n).max(1) as f64;
+            let best = (1..=64).map(carries).fold(0.0, f64::max);
+            assert!(
+                carries(sizer.size()) >= 0.95 * best,
+                "({fixed}, {each}): {}",
+                sizer.size()
+            );
+        }
+    }
+
+    #[test]
+    fn where_requests_cost_all_and_batches_nothing_they_stay_small_under_light_load() {
+        let mut sizer = Sizer::new(64, true, None, 2);
+        let cost = curve(1_000, 10_000);
+        let mut now_ns = 1;
+        for step in 0..200 {
+            let size = sizer.target().min(step % 2 + 1);
+            now_ns += 10 * cost(size);
+            sizer.observe(size, cost(size), now_ns);
+        }
+        assert!(sizer.size() <= 10, "{}", sizer.size());
+    }
+
+    #[test]
+    fn the_target_time_is_kept_where_the_load_allows_it() {
+        let cost = curve(50_000, 1_000);
+        let mut sizer = Sizer::new(64, true, Some(140_000), 1);
+        let mut now_ns = 1;
+        for step in 0..200 {
+            let size = sizer.target().min(step % 3 + 1);
+            now_ns += 20 * cost(size);
+            sizer.observe(size, cost(size), now_ns);
+        }
+        assert!(
+            (15..=20).contains(&sizer.size()),
+            "2 * (50 + 20) µs: {}",
+            sizer.size()
+        );
+        run(&mut sizer, &mut now_ns, 400, &cost);
+        assert_eq!(sizer.size(), 64, "the load needs more than the time allows");
+    }
+
+    #[test]
+    fn noise_moves_the_size_seldom_and_never_by_much() {
+        for (fixed, each) in [(100_000, 1_000), (10_000, 5_000), (1_000, 10_000)] {
+            let mut sizer = Sizer::new(64, true, None, 2);
+            let mut noise = 7_u64;
+            let mut now_ns = 1;
+            let mut sizes = Vec::new();
+            let carries = |n: usize| n as f64 / curve(fixed, each)(n) as f64;
+            for step in 0..2_000 {
+                noise = noise
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let size = sizer.target();
+                // A tenth more or less.
+                let took_ns = curve(fixed, each)(size) * (90 + (noise >> 33) % 21) / 100;
+                now_ns += took_ns;
+                sizer.observe(size, took_ns, now_ns);
+                if step >= 1_000 {
+                    sizes.push(sizer.size());
+                }
+            }
+            let changes = sizes.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert!(
+                changes <= 80,
+                "({fixed}, {each}): {changes} changes in 1,000 batches"
+            );
+            let worst = sizes
+                .iter()
+                .map(|size| carries(*size))
+                .fold(f64::MAX, f64::min);
+            assert!(worst >= 0.94 * carries(64), "({fixed}, {each}): {sizes:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_step_it_has_the_new_size_within_256_batches() {
+        let mut sizer = Sizer::new(64, true, None, 2);
+        let mut now_ns = 1;
+        run(&mut sizer, &mut now_ns, 500, curve(1_000, 10_000));
+        run(&mut sizer, &mut now_ns, 256, curve(100_000, 1_000));
+        let carries = |n: usize| n as f64 / curve(100_000, 1_000)(n) as f64;
+        assert!(
+            carries(sizer.size()) >= 0.95 * carries(64),
+            "{}",
+            sizer.size()
+        );
+    }
+
+    #[test]
+    fn a_size_that_is_told_stays() {
+        let mut sizer = Sizer::new(24, false, None, 2);
+        assert!(
+            run(&mut sizer, &mut 1, 100, curve(1, 10_000))
+                .iter()
+                .all(|size| *size == 24)
+        );
+        assert_eq!(sizer.target(), 24);
+    }
+}

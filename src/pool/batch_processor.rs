@@ -1,0 +1,58 @@
+//! How requests form batches, in the owner's hands.
+
+use std::fmt;
+
+use crate::batch::{BatchProcessorConfig, BatchStatistics};
+use crate::engine::Engine;
+
+/// The batches of a pool. From [`WorkerPool::batch_processor`](crate::WorkerPool::batch_processor).
+///
+/// # Examples
+/// ```
+/// use lanepool::{Batch, WorkerPool, WorkerPoolConfig, batch_fn};
+///
+/// let service = batch_fn(|batch: Batch<u32>| Ok::<_, ()>(batch.answer_each(|n, _| Ok(n + 1))));
+/// let pool = WorkerPool::with_batches(service, WorkerPoolConfig::default())?;
+/// assert_eq!(pool.execute_batch_blocking([1, 2, 3]), [Ok(2), Ok(3), Ok(4)]);
+///
+/// let batches = pool.batch_processor().expect("the pool runs batches");
+/// assert_eq!(batches.statistics().requests, 3);
+/// assert!(batches.target_size() <= batches.config().batch_size);
+/// # Ok::<(), lanepool::BuildError>(())
+/// ```
+pub struct BatchProcessor<'a, Q, R, E> {
+    engine: &'a Engine<Q, R, E>,
+}
+
+impl<'a, Q, R, E> BatchProcessor<'a, Q, R, E> {
+    /// `None` if the pool runs no batches.
+    pub(super) fn of(engine: &'a Engine<Q, R, E>) -> Option<Self> {
+        engine.batching_if_any().map(|_| Self { engine })
+    }
+
+    /// What the pool was told about batches.
+    pub fn config(&self) -> &BatchProcessorConfig {
+        &self.engine.batching().config
+    }
+
+    /// The size that batches are to have now: what adaptive batching has learnt, or else
+    /// [`batch_size`](BatchProcessorConfig::batch_size). With keys, that of the kind of keys that had most
+    /// batches.
+    pub fn target_size(&self) -> usize {
+        self.statistics().target_size
+    }
+
+    /// What came of the batches so far.
+    pub fn statistics(&self) -> BatchStatistics {
+        self.engine.batching().statistics()
+    }
+}
+
+impl<Q, R, E> fmt::Debug for BatchProcessor<'_, Q, R, E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("BatchProcessor")
+            .field("config", self.config())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,365 @@
+//! The way of a batch through a worker: gathered task by task, closed, answered, counted, whatever the
+//! service does.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use super::shift::Shift;
+use crate::batch::{Batching, CloseReason, Closed, Decision, Forming, INLINE, Situation};
+use crate::engine::Engine;
+use crate::error::ProcessingError;
+use crate::events::PoolEvent;
+use crate::panics;
+use crate::reply::{Delivery, Promise};
+use crate::schedule::Key;
+use crate::service::{Answers, Batch};
+use crate::task::{Answer, Outcome, TaskContext};
+
+/// A task that a worker has taken for a batch.
+pub(super) struct Item<Q, R, E> {
+    pub(super) request: Q,
+    pub(super) context: TaskContext,
+    pub(super) due: Due<R, E>,
+}
+
+/// What is left to do for a task when its request is with the service.
+pub(super) struct Due<R, E> {
+    pub(super) lane: usize,
+    pub(super) promise: Promise<Answer<R, E>>,
+    pub(super) stamp_ns: u64,
+    /// Its key, if the next task of that key has to wait for this one alone.
+    pub(super) key: Option<Key>,
+}
+
+/// One worker's working life in a pool of batches. Dropped, it settles what the worker still held and signs
+/// it off.
+pub(crate) struct BatchShift<Q, R, E> {
+    pub(super) shift: Shift<Q, R, E>,
+    /// The batch that forms.
+    tray: SmallVec<[Item<Q, R, E>; INLINE]>,
+    forming: Forming,
+    /// The size it is to have, and the most that it may hold for the sake of its deadlines.
+    target: usize,
+    most: usize,
+    /// The key of all its tasks, where tasks of a key go together, and how many of that key were left
+    /// waiting.
+    key: Option<Key>,
+    left: usize,
+    /// The same key, if its next tasks have to wait for this batch.
+    held: Option<Key>,
+    /// When it had taken what was there; 0 before.
+    dry_ns: u64,
+    /// The batch that runs, last one first, and since when.
+    running: SmallVec<[Due<R, E>; INLINE]>,
+    start_ns: u64,
+}
+
+impl<Q, R, E> BatchShift<Q, R, E> {
+    pub(crate) fn new(shift: Shift<Q, R, E>) -> Self {
+        Self {
+            shift,
+            tray: SmallVec::new(),
+            forming: Forming::default(),
+            target: 0,
+            most: usize::MAX,
+            key: None,
+            left: 0,
+            held: None,
+            dry_ns: 0,
+            running: SmallVec::new(),
+            start_ns: 0,
+        }
+    }
+
+    pub(super) fn engine(&self) -> Arc<Engine<Q, R, E>> {
+        Arc::clone(&self.shift.engine)
+    }
+
+    /// Takes what is there, as much as the batch may hold. Returns whether it holds anything.
+    pub(super) fn gather(&mut self) -> bool {
+        let engine = self.engine();
+        let batching = engine.batching();
+        while !self.is_full() && !self.is_urgent_alone(batching) && self.shift.has_next() {
+            let Some(mut item) = self.shift.take() else {
+                continue;
+            };
+            let now_ns = engine.clock.now_ns();
+            if self.tray.is_empty() {
+                if batching.config.keyed {
+                    self.held = item.due.key.take();
+                    self.key = self.held;
+                }
+                self.target = batching.target(self.key);
+                self.shift.end_idle(now_ns, item.due.stamp_ns);
+            }
+            self.lay(batching, item, now_ns);
+            if let Some(key) = self.key {
+                self.gather_alike(batching, key, now_ns);
+                break;
+            }
+        }
+        !self.tray.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        !self.tray.is_empty() && self.tray.len() >= self.target.min(self.most)
+    }
+
+    /// Whether it holds something urgent, and the rest of what waits is not.
+    fn is_urgent_alone(&self, batching: &Batching) -> bool {
+        self.forming.urgent
+            && !self
+                .shift
+                .engine
+                .shards
+                .any_ready(self.shift.seat.only(batching.urgent()))
+    }
+
+    fn lay(&mut self, batching: &Batching, item: Item<Q, R, E>, now_ns: u64) {
+        let deadline_ns = item.context.deadline_ns();
+        let urgent = batching.is_urgent(item.due.lane);
+        let accepted_ns = item.due.stamp_ns;
+        self.forming.join(now_ns, accepted_ns, deadline_ns, urgent);
+        self.tray.push(item);
+        if let Some(tightest_ns) = self.forming.deadline_ns.filter(|_| deadline_ns.is_some()) {
+            let left_ns = tightest_ns.saturating_sub(now_ns);
+            self.most = batching.most_within(self.key, left_ns).max(1);
+        }
+    }
+
+    /// Takes more of the key whose first task is on the tray, and lets others have the rest.
+    fn gather_alike(&mut self, batching: &Batching, key: Key, now_ns: u64) {
+        let engine = self.engine();
+        loop {
+            let room = self.target.min(self.most).saturating_sub(self.tray.len());
+            let (more, left) = engine
+                .strands
+                .take_more(key, room, |lane| self.shift.takes(lane));
+            self.left = left;
+            if more.is_empty() {
+                break;
+            }
+            for (lane, (task, papers)) in more {
+                self.shift.claimed(lane);
+                if let Some(item) = self.shift.examine(lane, task, papers, None) {
+                    self.lay(batching, item, now_ns);
+                }
+            }
+        }
+        let is_ordered = engine.placement.plan().is_keyed() && key != Key::Neither;
+        if !is_ordered {
+            self.let_go();
+        }
+    }
+
+    /// Lets the next tasks of the key have their turn, if they have to wait for this batch.
+    fn let_go(&mut self) {
+        if let Some(key) = self.held.take() {
+            self.shift.give_back(key);
+        }
+    }
+
+    /// Whether the batch on the tray closes now.
+    pub(super) fn decide(&mut self) -> Decision {
+        let engine = self.engine();
+        let batching = engine.batching();
+        let now_ns = engine.clock.now_ns();
+        if self.dry_ns == 0 {
+            self.dry_ns = now_ns;
+        }
+        let service_ns = match self.forming.deadline_ns {
+            Some(_) => batching.lead_ns(self.key, self.tray.len() + 1),
+            None => 0,
+        };
+        let decision = batching.decide(
+            &self.forming,
+            &Situation {
+                now_ns,
+                target: self.target,
+                service_ns,
+                idle: engine.busy() == 0,
+                closed: engine.shards.shared.is_closed(),
+            },
+        );
+        match decision {
+            // Others of its key wait where they are seen, so nobody has to wait here for more.
+            Decision::LingerUntil(_) if self.key.is_some() => Decision::Close(CloseReason::Timeout),
+            decision => decision,
+        }
+    }
+
+    /// How many requests more the batch is to have.
+    pub(super) fn lacks(&self) -> usize {
+        self.target.saturating_sub(self.tray.len())
+    }
+
+    /// Closes the batch and gives it out, without the requests that must not be started. `None` if none
+    /// is left.
+    pub(super) fn begin(&mut self, reason: CloseReason) -> Option<Batch<Q>> {
+        let engine = self.engine();
+        let now_ns = engine.clock.now_ns();
+        let batching = engine.batching();
+        let given_up = engine.shards.shared.hint().is_given_up();
+        let waiting = match self.key {
+            Some(_) => self.left,
+            None => engine.shards.waiting(self.shift.seat.lanes),
+        };
+        let backlogged = self.tray.len() + waiting >= self.target;
+        let (mut requests, mut contexts) = (SmallVec::new(), SmallVec::new());
+        for item in mem::take(&mut self.tray) {
+            let outcome = if given_up {
+                Outcome::Abandoned
+            } else if !item.due.promise.is_wanted() {
+                Outcome::Cancelled
+            } else if item.context.expired(|| now_ns) {
+                Outcome::Expired
+            } else {
+                self.shift.record_wait(&item.due, now_ns);
+                requests.push(item.request);
+                contexts.push(item.context);
+                self.running.push(item.due);
+                continue;
+            };
+            self.shift.settle_item(item, outcome);
+        }
+        let closed = Closed {
+            reason,
+            requests: requests.len(),
+            wanted: self.target,
+            backlogged,
+            lingered_ns: now_ns.saturating_sub(self.dry_ns),
+        };
+        self.forming = Forming::default();
+        (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
+        let Some(first) = self.running.first() else {
+            self.key = None;
+            self.let_go();
+            return None;
+        };
+        self.shift.starts(first.lane, &contexts[0]);
+        self.start_ns = now_ns;
+        self.running.reverse();
+        batching.blocks[self.shift.worker].record(&closed);
+        Some(Batch::new(
+            engine.next_batch_id(),
+            reason,
+            requests,
+            contexts,
+        ))
+    }
+
+    /// The service has answered the batch.
+    pub(super) fn finish(&mut self, result: Result<Answers<R, E>, E>)
+    where
+        E: Clone,
+    {
+        let requests = self.running.len();
+        let end_ns = self.shift.engine.clock.now_ns();
+        match result {
+            Ok(answers) if answers.len() == requests => {
+                for answer in answers.into_inner() {
+                    self.settle_next(end_ns, answer);
+                }
+            }
+            Ok(answers) => {
+                let (asked, answered) = (requests, answers.len());
+                panics::discard(answers);
+                while !self.running.is_empty() {
+                    self.settle_next(end_ns, Err(ProcessingError::Unanswered { asked, answered }));
+                }
+            }
+            Err(error) => {
+                while !self.running.is_empty() {
+                    self.settle_next(end_ns, Err(ProcessingError::Failed(error.clone())));
+                }
+            }
+        }
+        self.ended(requests);
+    }
+
+    /// The worker caught a panic: of the service, if a batch runs.
+    pub(super) fn panicked(&mut self, message: &str) {
+        let requests = self.running.len();
+        let end_ns = self.shift.engine.clock.now_ns();
+        self.tell_panic(message);
+        while !self.running.is_empty() {
+            self.settle_next(end_ns, Err(ProcessingError::Panicked(message.to_owned())));
+        }
+        if requests > 0 {
+            self.ended(requests);
+        }
+    }
+
+    fn tell_panic(&self, message: &str) {
+        self.shift.block.record_panic();
+        self.shift.engine.events.emit(PoolEvent::WorkerPanicked {
+            worker: self.shift.worker,
+            message: message.to_owned(),
+        });
+    }
+
+    /// The batch has its answers.
+    fn ended(&mut self, requests: usize) {
+        let engine = self.engine();
+        let now_ns = engine.clock.now_ns();
+        let took_ns = now_ns.saturating_sub(self.start_ns);
+        self.shift.block.end_task();
+        engine.batching().ran(
+            self.shift.worker,
+            self.key.take(),
+            requests,
+            took_ns,
+            now_ns,
+        );
+        self.let_go();
+    }
+
+    /// Answers and counts the next request of the batch that runs.
+    fn settle_next(&mut self, end_ns: u64, answer: Answer<R, E>) {
+        let Some(due) = self.running.pop() else {
+            return;
+        };
+        let outcome = match &answer {
+            Ok(_) => Outcome::Completed,
+            Err(ProcessingError::Panicked(_)) => Outcome::Panicked,
+            Err(ProcessingError::Abandoned) => Outcome::Abandoned,
+            Err(_) => Outcome::Failed,
+        };
+        let run_ns = end_ns.saturating_sub(self.start_ns);
+        let response_ns = end_ns.saturating_sub(due.stamp_ns);
+        let Due {
+            lane, promise, key, ..
+        } = due;
+        let shift = &mut self.shift;
+        shift.block.record_run(lane, run_ns);
+        shift.block.response.record(end_ns, run_ns, response_ns);
+        if let Some(watch) = &shift.engine.watch {
+            let run = Duration::from_nanos(run_ns);
+            watch.tell(|monitor| monitor.on_finished(lane, run, outcome));
+        }
+        // Counted before it is answered: who has an answer finds it in the statistics.
+        shift.block.settle(lane, outcome);
+        if promise.complete(answer) == Delivery::TooLate {
+            shift.block.recount(lane, outcome, Outcome::Abandoned);
+        }
+        if let Some(key) = key {
+            shift.give_back(key);
+        }
+    }
+}
+
+impl<Q, R, E> Drop for BatchShift<Q, R, E> {
+    fn drop(&mut self) {
+        let now_ns = self.shift.engine.clock.now_ns();
+        while !self.running.is_empty() {
+            self.settle_next(now_ns, Err(ProcessingError::Abandoned));
+        }
+        for item in mem::take(&mut self.tray) {
+            self.shift.settle_item(item, Outcome::Abandoned);
+        }
+        self.let_go();
+    }
+}
