@@ -431,8 +431,8 @@ pub use error::{
 };
 pub use events::{EventStream, PoolEvent};
 pub use pool::{
-    BatchProcessor, LoadBalancer, PoolBuilder, ResultStream, Returned, RunningTask, ShutdownReport,
-    StreamItem, TaskScheduler, WorkerPool,
+    BatchProcessor, BatchingQueue, LoadBalancer, PoolBuilder, ResultStream, Returned, RunningTask,
+    ShutdownReport, StreamItem, TaskScheduler, WorkerPool,
 };
 pub use reply::Ticket;
 pub use schedule::{

@@ -228,7 +228,69 @@ fn a_batch_of_nobody_is_none(kind: Kind) {
     assert_eq!(pool.batch_processor().unwrap().statistics().batches(), 0);
 }
 
+/// Two requests of one key and one of another: each key has its own batch, and one worker is enough to keep the
+/// time of both.
+fn batches_of_keys_linger_side_by_side(kind: Kind) {
+    let (pool, _clock, hands) = pool_of(kind, 1, lingering(3).keyed(true));
+    let of = |key| pool.try_submit(ProcessingTask::new(1).key(key)).unwrap();
+    let first = [of(7), of(7)];
+    hands.advance(Duration::from_millis(400));
+    let other = of(8);
+    await_lingering(&pool, 1);
+    let queues = pool.batch_processor().unwrap().queues();
+    let mut queues: Vec<_> = queues
+        .iter()
+        .map(|queue| (queue.key, queue.len, queue.lingers))
+        .collect();
+    queues.sort_unstable();
+    assert_eq!(queues, [(Some(7), 2, true), (Some(8), 1, true)]);
+    hands.advance(Duration::from_millis(600));
+    assert_eq!(answers(first), [(2, CloseReason::Timeout); 2]);
+    assert!(!other.is_done());
+    hands.advance(Duration::from_millis(400));
+    assert_eq!(answers([other]), [(1, CloseReason::Timeout)]);
+    drain(&pool);
+    assert!(pool.batch_processor().unwrap().queues().is_empty());
+}
+
+fn a_full_batch_of_a_key_goes_at_once(kind: Kind) {
+    let (pool, _clock, hands) = pool_of(kind, 2, lingering(3).keyed(true));
+    let of = |key| pool.try_submit(ProcessingTask::new(1).key(key)).unwrap();
+    let first = of(7);
+    let other = of(8);
+    assert_eq!(answers([of(7), of(7), first]), [(3, CloseReason::Full); 3]);
+    assert!(!other.is_done());
+    // What is left of the key forms anew.
+    let again = of(7);
+    hands.advance(Duration::from_secs(1));
+    assert_eq!(answers([other, again]), [(1, CloseReason::Timeout); 2]);
+    drain(&pool);
+}
+
+fn what_presses_closes_the_batch_of_its_key_alone(kind: Kind) {
+    let (pool, clock, _hands) = pool_of(kind, 2, lingering(3).keyed(true));
+    let of = |key| ProcessingTask::new(1).key(key);
+    let (first, second) = (
+        pool.try_submit(of(1)).unwrap(),
+        pool.try_submit(of(2)).unwrap(),
+    );
+    let urgent = pool
+        .try_submit(of(1).priority(TaskPriority::Critical))
+        .unwrap();
+    assert_eq!(answers([first, urgent]), [(2, CloseReason::Priority); 2]);
+    let third = pool.try_submit(of(3)).unwrap();
+    let deadline = clock.now() + Duration::from_millis(3);
+    let due = pool.try_submit(of(3).deadline(deadline)).unwrap();
+    assert_eq!(answers([third, due]), [(2, CloseReason::Deadline); 2]);
+    assert!(!second.is_done());
+    drain(&pool);
+    assert_eq!(answers([second]), [(1, CloseReason::Drain)]);
+}
+
 for_both_kinds!(
+    batches_of_keys_linger_side_by_side,
+    a_full_batch_of_a_key_goes_at_once,
+    what_presses_closes_the_batch_of_its_key_alone,
     a_full_batch_goes_at_once,
     a_batch_lingers_for_its_timeout_and_no_longer,
     what_comes_while_a_batch_lingers_joins_it,

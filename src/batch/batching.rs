@@ -5,6 +5,7 @@ use super::desk::Desk;
 use super::form::{self, Decision, Forming, Rules, Situation};
 use super::sizing::Sizer;
 use super::statistics::{BatchBlock, BatchStatistics, ServiceCurve};
+use super::waitlist::Waitlist;
 use crate::lane::pick::LaneBits;
 use crate::schedule::Key;
 use crate::sync::Mutex;
@@ -21,6 +22,7 @@ const TIMER_NS: u64 = 100_000;
 pub(crate) struct Batching {
     pub(crate) config: BatchProcessorConfig,
     pub(crate) desk: Desk,
+    pub(crate) waitlist: Waitlist,
     pub(crate) blocks: Box<[BatchBlock]>,
     rules: Rules,
     /// The lanes whose tasks do not linger.
@@ -58,6 +60,7 @@ impl Batching {
         let kinds = if config.keyed { KINDS } else { 1 };
         Self {
             desk: Desk::new(workers.iter().copied()),
+            waitlist: Waitlist::new(),
             blocks: workers.iter().map(|_| BatchBlock::new()).collect(),
             rules: Rules::new(linger, config.max_batch_wait, config.close_when_idle),
             urgent,

@@ -81,6 +81,8 @@ impl Desk {
         // ORDERING(linger-dekker): SeqCst, as all changes of a wish.
         self.lingering.fetch_sub(1, Ordering::SeqCst);
         cell.wish.store(0, Ordering::SeqCst);
+        // Who still saw the wish had pushed before, and what it pushed is seen from here on.
+        dekker_fence();
         // A token that comes late ends the next sleep at once, which does no harm.
         cell.bed.take_token();
     }
@@ -106,20 +108,20 @@ impl Desk {
     }
 
     /// After a push: wakes one who lingers if what waits is enough for it, or a task is `pressing`. `waiting`
-    /// counts the tasks of some lanes that nobody has claimed. Returns whether those who linger want all of them,
+    /// counts the tasks of all lanes that nobody has claimed. Returns whether those who linger want all of them,
     /// so that nobody else is needed.
     pub(crate) fn rouse(
         &self,
         lane: usize,
         pressing: bool,
-        waiting: impl FnOnce(LaneBits) -> usize,
+        waiting: impl FnOnce() -> usize,
     ) -> bool {
         dekker_fence();
         // ORDERING(linger-dekker): SeqCst, after the claim of the tail.
         if self.lingering.load(Ordering::SeqCst) == 0 {
             return false;
         }
-        let waiting = waiting(1 << lane).max(1);
+        let waiting = waiting().max(1);
         let mut wanted = 0;
         for cell in self
             .cells
@@ -153,9 +155,9 @@ impl Desk {
 
     /// Wakes everybody: the pool is closed, or has nothing else to do.
     pub(crate) fn rouse_all(&self) {
-        dekker_fence();
-        // ORDERING(linger-dekker): SeqCst, as in `rouse`.
-        if self.lingering.load(Ordering::SeqCst) == 0 {
+        // ORDERING(linger-dekker): SeqCst, and a read-modify-write: who begins to linger later sees what the
+        // caller did before, be it by plain stores.
+        if self.lingering.fetch_add(0, Ordering::SeqCst) == 0 {
             return;
         }
         (0..self.cells.len()).for_each(|worker| self.rouse_one(worker));
@@ -198,7 +200,7 @@ mod tests {
     #[test]
     fn who_lingers_is_roused_once_when_enough_waits() {
         let desk = Desk::new([LaneBits::MAX; 2]);
-        assert!(!desk.rouse(0, true, |_| 9), "nobody lingers");
+        assert!(!desk.rouse(0, true, || 9), "nobody lingers");
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
         let mut context = Context::from_waker(&waker);
@@ -208,15 +210,15 @@ mod tests {
 
         desk.begin(1, 3);
         assert!(poll().is_pending());
-        assert!(desk.rouse(0, false, |_| 2) && bell.0.load(Relaxed) == 0);
-        assert!(desk.rouse(0, false, |_| 3) && bell.0.load(Relaxed) == 1);
-        assert!(!desk.rouse(0, false, |_| 4) && bell.0.load(Relaxed) == 1);
+        assert!(desk.rouse(0, false, || 2) && bell.0.load(Relaxed) == 0);
+        assert!(desk.rouse(0, false, || 3) && bell.0.load(Relaxed) == 1);
+        assert!(!desk.rouse(0, false, || 4) && bell.0.load(Relaxed) == 1);
         assert!(poll().is_ready());
         desk.end(1);
 
         desk.begin(1, 3);
         assert!(poll().is_pending());
-        assert!(desk.rouse(0, true, |_| 1) && bell.0.load(Relaxed) == 2);
+        assert!(desk.rouse(0, true, || 1) && bell.0.load(Relaxed) == 2);
         desk.end(1);
 
         desk.begin(1, 3);

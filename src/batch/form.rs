@@ -72,6 +72,8 @@ pub(crate) struct Forming {
     /// The earliest deadline among its requests.
     pub(crate) deadline_ns: Option<u64>,
     pub(crate) urgent: bool,
+    /// When it was last said to be due; 0 before.
+    pub(crate) due_ns: u64,
 }
 
 impl Forming {
@@ -104,7 +106,7 @@ pub(crate) struct Situation {
     /// The size it is to have.
     pub(crate) target: usize,
     /// How long before its tightest deadline it has to begin, with one request more.
-    pub(crate) service_ns: u64,
+    pub(crate) lead_ns: u64,
     /// Whether nothing else waits or runs.
     pub(crate) idle: bool,
     pub(crate) closed: bool,
@@ -129,7 +131,7 @@ pub(crate) fn decide(rules: &Rules, forming: &Forming, situation: &Situation) ->
     if forming.urgent {
         return Decision::Close(CloseReason::Priority);
     }
-    let (due_ns, reason) = due(rules, forming, situation.service_ns);
+    let (due_ns, reason) = due(rules, forming, situation.lead_ns);
     if reason != CloseReason::Timeout && due_ns <= situation.now_ns {
         return Decision::Close(reason);
     }
@@ -143,13 +145,10 @@ pub(crate) fn decide(rules: &Rules, forming: &Forming, situation: &Situation) ->
 }
 
 /// When a batch closes though it is not full, and why.
-pub(crate) fn due(rules: &Rules, forming: &Forming, service_ns: u64) -> (u64, CloseReason) {
+pub(crate) fn due(rules: &Rules, forming: &Forming, lead_ns: u64) -> (u64, CloseReason) {
     let deadline_ns = forming.deadline_ns.unwrap_or(u64::MAX);
     [
-        (
-            deadline_ns.saturating_sub(service_ns),
-            CloseReason::Deadline,
-        ),
+        (deadline_ns.saturating_sub(lead_ns), CloseReason::Deadline),
         (
             forming.oldest_ns.saturating_add(rules.age_ns),
             CloseReason::Age,
@@ -185,7 +184,7 @@ mod tests {
         Situation {
             now_ns,
             target: 4,
-            service_ns: 30,
+            lead_ns: 30,
             idle: false,
             closed: false,
         }
@@ -230,7 +229,7 @@ mod tests {
             decide(&RULES, &tight, &around),
             Decision::Close(CloseReason::Deadline)
         );
-        around.service_ns = u64::MAX;
+        around.lead_ns = u64::MAX;
         assert_eq!(
             decide(&RULES, &tight, &around),
             Decision::Close(CloseReason::Deadline)

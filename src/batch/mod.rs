@@ -5,7 +5,8 @@
 //! 3. [`curve`] learns what a batch of `n` costs, and [`sizing`] how large a batch is to be; pure.
 //! 4. [`statistics`] is what workers count and what a user reads.
 //! 5. [`desk`] is where workers wait whose batches linger.
-//! 6. [`batching`] holds these for a pool.
+//! 6. [`waitlist`] has the keys whose batches linger without a worker.
+//! 7. [`batching`] holds these for a pool.
 //!
 //! How a worker gathers a batch, runs it and answers is in `worker/batch_shift.rs`.
 
@@ -16,6 +17,7 @@ mod desk;
 mod form;
 mod sizing;
 mod statistics;
+mod waitlist;
 
 pub(crate) use batching::Batching;
 pub use config::{BatchProcessorConfig, MOST_BATCH};
@@ -23,6 +25,7 @@ pub use form::CloseReason;
 pub(crate) use form::{Decision, Forming, Situation};
 pub(crate) use statistics::Closed;
 pub use statistics::{BatchStatistics, ServiceCurve};
+pub(crate) use waitlist::Entry;
 
 /// The items of a batch lie beside the worker's stack up to this many.
 pub(crate) const INLINE: usize = 16;

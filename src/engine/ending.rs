@@ -105,6 +105,11 @@ impl<Q, R, E> Engine<Q, R, E> {
             self.abandon(lane, task, papers.context, &mut take_back);
         }
         self.end_runs(apart);
+        if let Some(batching) = self.batching_if_any() {
+            while let Some(entry) = batching.waitlist.pop(u64::MAX - 1) {
+                self.strands.end_run(entry.key);
+            }
+        }
     }
 
     /// Takes the runs of keys whose tasks were abandoned.

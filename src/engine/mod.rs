@@ -3,10 +3,12 @@
 //! The engine knows neither the service nor who owns the pool.
 //!
 //! 1. [`submit`] is where a task is accepted, and decides which set it goes to.
-//! 2. [`ending`] is where a worker ends and where a pool is brought to its end.
-//! 3. [`report`] reads the statistics.
+//! 2. [`forming`] is where batches of a key form.
+//! 3. [`ending`] is where a worker ends and where a pool is brought to its end.
+//! 4. [`report`] reads the statistics.
 
 mod ending;
+mod forming;
 mod report;
 mod submit;
 
@@ -269,6 +271,9 @@ impl<Q, R, E> Engine<Q, R, E> {
             self.events.emit(PoolEvent::LanePaused { lane });
         } else {
             self.roster.wake_all();
+            if let Some(batching) = &self.batching {
+                batching.desk.rouse_all();
+            }
             self.events.emit(PoolEvent::LaneResumed { lane });
         }
     }

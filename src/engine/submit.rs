@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::{Engine, GOLDEN};
 use crate::events::PoolEvent;
 use crate::idle::{Attention, Look};
+use crate::lane::pick::LaneBits;
 use crate::lane::{Claim, LaneSet, Make, Refusal};
 use crate::schedule::balance::Load;
 use crate::schedule::balancer::Waits;
@@ -74,7 +75,7 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     /// Sees to it that somebody takes the task that was just put into a lane that several take from.
     #[inline(always)]
-    fn notify(&self, lane: usize, near: Option<usize>) -> Attention {
+    pub(super) fn notify(&self, lane: usize, near: Option<usize>) -> Attention {
         match self.roster.look() {
             None => Attention::Busy,
             Some(look) => self.call_on(look, lane, near),
@@ -93,7 +94,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     #[inline(always)]
-    fn tell_enqueued(&self, lane: usize, tasks: usize) {
+    pub(super) fn tell_enqueued(&self, lane: usize, tasks: usize) {
         if let Some(watch) = &self.watch {
             (0..tasks).for_each(|_| watch.tell(|monitor| monitor.on_enqueued(lane)));
         }
@@ -105,7 +106,11 @@ impl<Q, R, E> Engine<Q, R, E> {
     fn place(&self, plan: Plan, offer: Offer<Q, R, E>) -> Submitted<Q, R, E> {
         let lane = offer.lane;
         if let Some(key) = key_of(plan, &offer.context) {
-            return self.submit_keyed(key, offer);
+            return if plan.is_batched_by_key() {
+                self.submit_to_batch(key, offer)
+            } else {
+                self.submit_keyed(key, offer)
+            };
         }
         let hurries = plan.is_batched() && offer.context.has_deadline();
         let attention = self.place_apart(plan, offer)?;
@@ -162,8 +167,16 @@ impl<Q, R, E> Engine<Q, R, E> {
         self.batching_if_any().is_some_and(|batching| {
             let hurries = hurries || batching.is_urgent(lane);
             let desk = &batching.desk;
-            desk.rouse(lane, hurries, |lanes| self.shards.waiting(lanes))
+            desk.rouse(lane, hurries, || self.shards.waiting(LaneBits::MAX))
         })
+    }
+
+    /// A worker leaves tasks of these lanes that it was counted on for: sees to it that another takes them.
+    pub(crate) fn leave_rest(&self, lanes: LaneBits) {
+        let lowest = lanes.trailing_zeros() as usize;
+        if !self.rouse(lowest, false) {
+            self.roster.wake_one(lanes);
+        }
     }
 
     fn choose(
@@ -218,7 +231,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// Lets the workers know of a key that has its first task.
-    fn announce(&self, key: Key, lane: usize) -> Attention {
+    pub(super) fn announce(&self, key: Key, lane: usize) -> Attention {
         let apart = self.shards.make_apart();
         let worker = self
             .shards
@@ -395,7 +408,7 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     /// The time, if the position is of the sample; else 0.
     #[inline(always)]
-    fn stamp_ns(&self, position: u64) -> u64 {
+    pub(super) fn stamp_ns(&self, position: u64) -> u64 {
         let sampled = position.wrapping_mul(GOLDEN) & self.sample_mask == 0;
         if sampled { self.clock.now_ns() } else { 0 }
     }

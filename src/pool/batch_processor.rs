@@ -42,10 +42,42 @@ impl<'a, Q, R, E> BatchProcessor<'a, Q, R, E> {
         self.statistics().target_size
     }
 
+    /// The keys that have requests, in no order; empty where batches are not
+    /// [`keyed`](BatchProcessorConfig::keyed). Takes time in proportion to their number, and holds up those who
+    /// use a key meanwhile.
+    pub fn queues(&self) -> Vec<BatchingQueue> {
+        let mut queues = Vec::new();
+        if self.config().keyed {
+            self.engine.strands.for_each(|key, len, lingers| {
+                queues.push(BatchingQueue {
+                    key: key.given(),
+                    connection_id: key.connection(),
+                    len,
+                    lingers,
+                });
+            });
+        }
+        queues
+    }
+
     /// What came of the batches so far.
     pub fn statistics(&self) -> BatchStatistics {
         self.engine.batching().statistics()
     }
+}
+
+/// The requests of one key that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchingQueue {
+    /// The key, if it is one.
+    pub key: Option<u64>,
+    /// The connection, if that is what keeps them apart. Neither is given for requests that have neither.
+    pub connection_id: Option<u64>,
+    /// How many wait. 0 while the last of them run and are to be done before others of their key.
+    pub len: usize,
+    /// Whether they linger for more.
+    pub lingers: bool,
 }
 
 impl<Q, R, E> fmt::Debug for BatchProcessor<'_, Q, R, E> {

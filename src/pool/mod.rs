@@ -21,7 +21,7 @@ mod ways_in;
 use std::fmt;
 use std::sync::Arc;
 
-pub use batch_processor::BatchProcessor;
+pub use batch_processor::{BatchProcessor, BatchingQueue};
 pub use builder::PoolBuilder;
 pub use load_balancer::LoadBalancer;
 pub use scheduler::TaskScheduler;

@@ -19,6 +19,22 @@ impl Key {
         given.or_else(|| context.connection_id().map(Self::Connection))
     }
 
+    /// The key that was given.
+    pub(crate) fn given(self) -> Option<u64> {
+        match self {
+            Self::Given(number) => Some(number),
+            Self::Connection(_) | Self::Neither => None,
+        }
+    }
+
+    /// The connection that stands for one.
+    pub(crate) fn connection(self) -> Option<u64> {
+        match self {
+            Self::Connection(number) => Some(number),
+            Self::Given(_) | Self::Neither => None,
+        }
+    }
+
     /// A number that depends on the key and spreads well.
     pub(crate) fn spread(self) -> u64 {
         match self {

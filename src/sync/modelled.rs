@@ -425,8 +425,9 @@ impl<K: Eq + std::hash::Hash + Copy, V: Default> KeyMap<K, V> {
         result
     }
 
-    pub(crate) fn for_each(&self, change: impl FnMut(&mut V)) {
-        self.0.lock().values_mut().for_each(change);
+    pub(crate) fn for_each(&self, mut change: impl FnMut(&K, &mut V)) {
+        let mut map = self.0.lock();
+        map.iter_mut().for_each(|(key, value)| change(key, value));
     }
 
     pub(crate) fn shrink(&self) {

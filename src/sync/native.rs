@@ -188,10 +188,11 @@ impl<K: Eq + Hash + Copy, V: Default> KeyMap<K, V> {
     }
 
     /// Changes every value, each under its lock. `change` must not touch the map.
-    pub(crate) fn for_each(&self, mut change: impl FnMut(&mut V)) {
-        self.0
-            .iter_mut()
-            .for_each(|mut entry| change(entry.value_mut().get_mut()));
+    pub(crate) fn for_each(&self, mut change: impl FnMut(&K, &mut V)) {
+        self.0.iter_mut().for_each(|mut entry| {
+            let (key, value) = entry.pair_mut();
+            change(key, value.get_mut());
+        });
     }
 
     /// Gives back the memory of keys that were removed.

@@ -80,7 +80,7 @@ pub(super) async fn guarded<F: Future>(
 }
 
 /// Brings the next task to the worker's hand, after any amount of sleep. Returns `false` when the pool
-/// is closed and empty.
+/// is closed and empty, or somebody has to keep the time of batches.
 pub(super) async fn find<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
     loop {
         if shift.has_next() {
@@ -91,7 +91,7 @@ pub(super) async fn find<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
         let search = engine.roster.begin_search(worker);
         engine.shards.refresh_hints(shift.seat);
         let announced = engine.roster.announce(search);
-        let stirs = engine.shards.any_stirs(shift.seat);
+        let stirs = engine.any_stirs(shift.seat);
         let search = if stirs {
             engine.roster.withdraw(announced)
         } else {
@@ -105,7 +105,7 @@ pub(super) async fn find<Q, R, E>(shift: &mut Shift<Q, R, E>) -> bool {
         };
         let found = shift.has_next();
         engine.roster.found(search, |lanes| engine.to_do(lanes));
-        if found || shift.is_over() {
+        if found || engine.wants_keeper() || shift.is_over() {
             return found;
         }
         if stirs {

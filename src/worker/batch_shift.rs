@@ -48,6 +48,8 @@ pub(crate) struct BatchShift<Q, R, E> {
     /// waiting.
     key: Option<Key>,
     left: usize,
+    /// Why that batch closed, if it formed before a worker took it.
+    reason: Option<CloseReason>,
     /// The same key, if its next tasks have to wait for this batch.
     held: Option<Key>,
     /// When it had taken what was there; 0 before.
@@ -67,6 +69,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             most: usize::MAX,
             key: None,
             left: 0,
+            reason: None,
             held: None,
             dry_ns: 0,
             running: SmallVec::new(),
@@ -76,6 +79,42 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
     pub(super) fn engine(&self) -> Arc<Engine<Q, R, E>> {
         Arc::clone(&self.shift.engine)
+    }
+
+    /// Has the batches announced whose time has come, and takes what is there. Returns whether it holds
+    /// anything.
+    pub(super) fn ripen_and_gather(&mut self) -> bool {
+        let engine = self.engine();
+        let batching = engine.batching();
+        if batching.config.keyed {
+            engine.ripen();
+        }
+        let holds = self.gather();
+        if !holds {
+            // Whoever lingers while the pool has nothing else to do need not linger on.
+            batching.desk.rouse_all();
+        }
+        holds
+    }
+
+    /// Until when this worker, which has nothing to do, waits for the sake of batches that linger; `None` if
+    /// there are none or another does.
+    pub(super) fn keeps_time(&self) -> Option<u64> {
+        let engine = self.engine();
+        let waitlist = &engine.batching().waitlist;
+        if waitlist.next_ns().is_none() || !waitlist.keep() {
+            return None;
+        }
+        let until_ns = waitlist.next_ns();
+        if until_ns.is_none() {
+            waitlist.cease();
+        }
+        until_ns
+    }
+
+    /// This worker has something to do: another may have to keep the time.
+    pub(super) fn find_keeper(&self) {
+        self.shift.engine.find_keeper();
     }
 
     /// Takes what is there, as much as the batch may hold. Returns whether it holds anything.
@@ -135,14 +174,15 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         let engine = self.engine();
         loop {
             let room = self.target.min(self.most).saturating_sub(self.tray.len());
-            let (more, left) = engine
+            let more = engine
                 .strands
                 .take_more(key, room, |lane| self.shift.takes(lane));
-            self.left = left;
-            if more.is_empty() {
+            self.left = more.left;
+            self.reason = more.reason.or(self.reason);
+            if more.tasks.is_empty() {
                 break;
             }
-            for (lane, (task, papers)) in more {
+            for (lane, (task, papers)) in more.tasks {
                 self.shift.claimed(lane);
                 if let Some(item) = self.shift.examine(lane, task, papers, None) {
                     self.lay(batching, item, now_ns);
@@ -158,7 +198,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     /// Lets the next tasks of the key have their turn, if they have to wait for this batch.
     fn let_go(&mut self) {
         if let Some(key) = self.held.take() {
-            self.shift.give_back(key);
+            self.shift.engine.form_rest(key);
         }
     }
 
@@ -170,7 +210,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         if self.dry_ns == 0 {
             self.dry_ns = now_ns;
         }
-        let service_ns = match self.forming.deadline_ns {
+        let lead_ns = match self.forming.deadline_ns {
             Some(_) => batching.lead_ns(self.key, self.tray.len() + 1),
             None => 0,
         };
@@ -179,15 +219,15 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             &Situation {
                 now_ns,
                 target: self.target,
-                service_ns,
+                lead_ns,
                 idle: engine.busy() == 0,
                 closed: engine.shards.shared.is_closed(),
             },
         );
-        match decision {
-            // Others of its key wait where they are seen, so nobody has to wait here for more.
-            Decision::LingerUntil(_) if self.key.is_some() => Decision::Close(CloseReason::Timeout),
-            decision => decision,
+        match (decision, self.key) {
+            // It has formed before a worker took it.
+            (Decision::Close(CloseReason::Full), Some(_)) | (_, None) => decision,
+            (_, Some(_)) => Decision::Close(self.reason.unwrap_or(CloseReason::Timeout)),
         }
     }
 
@@ -208,6 +248,9 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             None => engine.shards.waiting(self.shift.seat.lanes),
         };
         let backlogged = self.tray.len() + waiting >= self.target;
+        if self.key.is_none() && waiting > 0 {
+            engine.leave_rest(self.shift.seat.lanes & engine.shards.shared.all());
+        }
         let (mut requests, mut contexts) = (SmallVec::new(), SmallVec::new());
         for item in mem::take(&mut self.tray) {
             let outcome = if given_up {
@@ -234,6 +277,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         };
         self.forming = Forming::default();
         (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
+        self.reason = None;
         let Some(first) = self.running.first() else {
             self.key = None;
             self.let_go();
@@ -266,15 +310,16 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             }
             Ok(answers) => {
                 let (asked, answered) = (requests, answers.len());
-                panics::discard(answers);
+                answers.into_inner().into_iter().for_each(panics::discard);
                 while !self.running.is_empty() {
                     self.settle_next(end_ns, Err(ProcessingError::Unanswered { asked, answered }));
                 }
             }
             Err(error) => {
-                while !self.running.is_empty() {
+                while self.running.len() > 1 {
                     self.settle_next(end_ns, Err(ProcessingError::Failed(error.clone())));
                 }
+                self.settle_next(end_ns, Err(ProcessingError::Failed(error)));
             }
         }
         self.ended(requests);

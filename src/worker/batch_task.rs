@@ -11,7 +11,9 @@ use super::batch_shift::BatchShift;
 use super::batch_thread::Lingering;
 use super::thread::make_state_of;
 use crate::batch::Decision;
+use crate::engine::Engine;
 use crate::panics;
+use crate::schedule::shards::Seat;
 use crate::service::AsyncBatchService;
 
 /// Works until the pool is closed and empty, or the service cannot make new state.
@@ -24,10 +26,13 @@ pub(crate) async fn work<Q, S>(
     S: AsyncBatchService<Q>,
 {
     loop {
-        if !shift.gather() {
-            // Whoever lingers while the pool has nothing else to do need not linger on.
-            shift.engine().batching().desk.rouse_all();
-            if !find(&mut shift.shift).await {
+        if shift.ripen_and_gather() {
+            shift.find_keeper();
+        } else {
+            if let Some(until_ns) = shift.keeps_time() {
+                let _keeping = Keeping(shift.engine());
+                wait(shift.engine(), shift.shift.seat, 1, until_ns).await;
+            } else if !find(&mut shift.shift).await && shift.shift.is_over() {
                 break;
             }
             continue;
@@ -35,7 +40,7 @@ pub(crate) async fn work<Q, S>(
         let reason = match shift.decide() {
             Decision::Close(reason) => reason,
             Decision::LingerUntil(until_ns) => {
-                linger(&mut shift, until_ns).await;
+                wait(shift.engine(), shift.shift.seat, shift.lacks(), until_ns).await;
                 continue;
             }
         };
@@ -43,24 +48,21 @@ pub(crate) async fn work<Q, S>(
             continue;
         };
         let pool = Arc::as_ptr(&shift.shift.engine).addr();
-        match guarded(pool, || service.call_batch(&mut state, batch)).await {
-            Ok(result) => {
-                // An error is cloned, and a response that nobody takes is dropped, by the user's code.
-                let finish = AssertUnwindSafe(|| shift.finish(result));
-                if let Err(panic) = catch_unwind(finish) {
-                    shift.panicked(&panics::message(panic));
-                }
-            }
-            Err(message) => {
-                shift.panicked(&message);
-                panics::discard(state);
-                match make_state_of(|| service.state(shift.shift.worker)) {
-                    Ok(fresh) => state = fresh,
-                    Err(message) => {
-                        let why = "the service panicked while it made new state";
-                        shift.shift.reason = Some(format!("{why}: {message}"));
-                        return;
-                    }
+        let called = guarded(pool, || service.call_batch(&mut state, batch)).await;
+        // An error is cloned, and a response that nobody takes is dropped, by the user's code.
+        let finished = called.and_then(|result| {
+            let finish = AssertUnwindSafe(|| shift.finish(result));
+            catch_unwind(finish).map_err(panics::message)
+        });
+        if let Err(message) = finished {
+            shift.panicked(&message);
+            panics::discard(state);
+            match make_state_of(|| service.state(shift.shift.worker)) {
+                Ok(fresh) => state = fresh,
+                Err(message) => {
+                    let why = "the service panicked while it made new state";
+                    shift.shift.reason = Some(format!("{why}: {message}"));
+                    return;
                 }
             }
         }
@@ -70,12 +72,19 @@ pub(crate) async fn work<Q, S>(
     panics::discard(state);
 }
 
-/// Waits until there is more for the batch, or its time is up.
-async fn linger<Q, R, E>(shift: &mut BatchShift<Q, R, E>, until_ns: u64) {
-    let engine = shift.engine();
-    let worker = shift.shift.worker;
-    let lingering = Lingering::begin(&engine, worker, shift.lacks());
-    if engine.shards.any_stirs(shift.shift.seat) {
+/// A worker that keeps the time. Dropped, it does so no more.
+struct Keeping<Q, R, E>(Arc<Engine<Q, R, E>>);
+
+impl<Q, R, E> Drop for Keeping<Q, R, E> {
+    fn drop(&mut self) {
+        self.0.batching().waitlist.cease();
+    }
+}
+
+/// Waits until so many tasks wait, or the clock shows `until_ns`.
+async fn wait<Q, R, E>(engine: Arc<Engine<Q, R, E>>, seat: Seat, wanted: usize, until_ns: u64) {
+    let lingering = Lingering::begin(&engine, seat.worker, wanted);
+    if engine.is_to_go_on(seat, until_ns) {
         drop(lingering);
         // Claimed by a submitter that was interrupted before it could publish: let others run.
         tokio::task::yield_now().await;
@@ -85,7 +94,7 @@ async fn linger<Q, R, E>(shift: &mut BatchShift<Q, R, E>, until_ns: u64) {
         engine
             .batching()
             .desk
-            .poll(worker, &engine.clock, until_ns, context)
+            .poll(seat.worker, &engine.clock, until_ns, context)
     });
     match engine.clock.instant_of(until_ns) {
         None => roused.await,

@@ -48,10 +48,12 @@ pub(crate) fn serve<Q, S: BatchService<Q>>(
     searcher: &mut Searcher,
 ) {
     loop {
-        if !shift.gather() {
-            // Whoever lingers while the pool has nothing else to do need not linger on.
-            shift.engine().batching().desk.rouse_all();
-            if !searcher.find(&mut shift.shift) {
+        if shift.ripen_and_gather() {
+            shift.find_keeper();
+        } else {
+            if let Some(until_ns) = shift.keeps_time() {
+                keep_time(shift, until_ns);
+            } else if !searcher.find(&mut shift.shift) && shift.shift.is_over() {
                 return;
             }
             continue;
@@ -87,12 +89,23 @@ impl<Q, R, E> Drop for Lingering<'_, Q, R, E> {
     }
 }
 
+/// Waits until the first batch is due that lingers without a worker, or there is something to do.
+fn keep_time<Q, R, E>(shift: &BatchShift<Q, R, E>, until_ns: u64) {
+    wait(shift, 1, until_ns);
+    shift.engine().batching().waitlist.cease();
+}
+
 /// Waits until there is more for the batch, or its time is up.
-fn linger<Q, R, E>(shift: &mut BatchShift<Q, R, E>, until_ns: u64) {
+fn linger<Q, R, E>(shift: &BatchShift<Q, R, E>, until_ns: u64) {
+    wait(shift, shift.lacks(), until_ns);
+}
+
+/// Waits until so many tasks wait, or the clock shows `until_ns`.
+fn wait<Q, R, E>(shift: &BatchShift<Q, R, E>, wanted: usize, until_ns: u64) {
     let engine = shift.engine();
     let worker = shift.shift.worker;
-    let lingering = Lingering::begin(&engine, worker, shift.lacks());
-    if engine.shards.any_stirs(shift.shift.seat) {
+    let lingering = Lingering::begin(&engine, worker, wanted);
+    if engine.is_to_go_on(shift.shift.seat, until_ns) {
         drop(lingering);
         // Claimed by a submitter that was interrupted before it could publish: let it run.
         thread::yield_now();

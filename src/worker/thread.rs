@@ -85,7 +85,7 @@ pub(crate) struct Searcher {
 
 impl Searcher {
     /// Brings the next task to the worker's hand, after any amount of sleep. Returns `false` when the
-    /// pool is closed and empty.
+    /// pool is closed and empty, or somebody has to keep the time of batches.
     ///
     /// # Blocking
     /// Until there is a task or the pool closes.
@@ -95,7 +95,7 @@ impl Searcher {
         let mut search = engine.roster.begin_search(shift.worker);
         let mut found = self.watch(shift);
         loop {
-            if found || shift.is_over() {
+            if found || engine.wants_keeper() || shift.is_over() {
                 engine.roster.found(search, |lanes| engine.to_do(lanes));
                 return found;
             }
@@ -150,7 +150,7 @@ fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, boo
     let engine = Arc::clone(&shift.engine);
     engine.shards.refresh_hints(shift.seat);
     let announced = engine.roster.announce(search);
-    if !engine.shards.any_stirs(shift.seat) {
+    if !engine.any_stirs(shift.seat) {
         let search = engine.roster.sleep(announced);
         return (search, shift.has_next());
     }
