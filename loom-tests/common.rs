@@ -16,8 +16,10 @@ use crate::idle::Sleeper;
 use crate::idle::parker::Parker;
 use crate::reply::{Promise, Ticket};
 use crate::schedule::SchedulingStrategy;
+use crate::schedule::shards::{Seat, Shard};
 use crate::service::{Service, service_fn};
-use crate::task::{Offer, TaskContext};
+use crate::sync::thread as facade;
+use crate::task::{Offer, Papers, Task, TaskContext};
 use crate::worker::shift::Shift;
 use crate::worker::thread as worker_thread;
 
@@ -130,6 +132,45 @@ pub(super) fn spawn_worker_with(
 pub(super) fn spawn_caller(engine: &Arc<Engine>, request: u32) -> JoinHandle<Option<Answer>> {
     let engine = Arc::clone(engine);
     thread::spawn(move || submit(&engine, request).map(Ticket::wait))
+}
+
+/// The shards that a worker may take tasks from.
+pub(super) fn shards_for(
+    engine: &Engine,
+    seat: Seat,
+) -> impl Iterator<Item = &Shard<Task<u32, u32, ()>, Papers>> {
+    let shards = &engine.shards;
+    let apart = shards.apart().expect("tasks are placed");
+    let may = move |shard: &usize| shards.may_steal() || shards.is_home(seat.worker, *shard, apart);
+    let numbers = (0..apart.shards.len()).filter(may);
+    numbers.map(|shard| &apart.shards[shard])
+}
+
+/// The steps of a thread's `Searcher::find`, without the rest of a worker's loop, which multiplies the orders: how it
+/// pulls, and how it looks for the last time.
+pub(super) fn find<T>(
+    engine: &Engine,
+    seat: Seat,
+    pull: impl Fn() -> Option<T>,
+    stirs: impl Fn() -> bool,
+) -> T {
+    let mut search = engine.roster.begin_search(seat.worker);
+    loop {
+        if let Some(task) = pull() {
+            let waiting = |lanes| engine.shards.waiting(lanes);
+            engine.roster.found(search, waiting);
+            return task;
+        }
+        engine.shards.refresh_hints(seat);
+        let announced = engine.roster.announce(search);
+        search = if stirs() {
+            let search = engine.roster.withdraw(announced);
+            facade::yield_now();
+            search
+        } else {
+            engine.roster.sleep(announced)
+        };
+    }
 }
 
 pub(super) fn close(engine: &Engine) {

@@ -14,8 +14,9 @@
 //! 7. [`pool`]: the end of a pool, with the real engine and the real worker loop.
 //! 8. [`shards`]: tasks in the workers' own lanes: pulled, stolen, taken back.
 //! 9. [`strands`]: tasks in the order of their keys, whichever worker ends or whoever closes.
-//! 10. [`reserved`]: workers that do not take every task, and those who do.
-//! 11. [`paused`]: lanes that are paused and resumed while tasks come.
+//! 10. [`keys`]: the same with the real engine, when a worker ends and when a pool does.
+//! 11. [`reserved`]: workers that do not take every task, and those who do.
+//! 12. [`paused`]: lanes that are paused and resumed while tasks come.
 //!
 //! [`common`] is what the models with a real engine share.
 //!
@@ -28,6 +29,7 @@ mod annex;
 mod common;
 mod gate;
 mod idle;
+mod keys;
 mod lanes;
 mod paused;
 mod pool;
@@ -71,6 +73,12 @@ enum Flaw {
     DrainWhatIsThere,
     /// A pool's lanes close and nobody is woken.
     CloseInSilence,
+    /// A worker leaves its shard to the others and wakes nobody.
+    LeaveInSilence,
+    /// A worker leaves its shard open to submitters.
+    LeaveOpen,
+    /// A worker leaves its shard, and puts a run there after.
+    LeaveFirst,
     /// A lane is resumed and nobody is woken.
     ResumeInSilence,
     /// A lane is paused though the pool is closed.
@@ -81,6 +89,8 @@ enum Flaw {
     CallTheOwner,
     /// A task of a key is not counted between its acceptance and its announcement.
     AnnounceUncounted,
+    /// A shutdown does not wait for the runs that are about to be announced.
+    RunsNotAwaited,
     /// A key is given back before its task is done.
     GiveBackEarly,
     /// A worker that gives a key back does not announce the next task.
@@ -90,7 +100,7 @@ enum Flaw {
 }
 
 impl Flaw {
-    const ALL: [Flaw; 19] = [
+    const ALL: [Flaw; 23] = [
         Flaw::Layer(Mutation::NoRelease),
         Flaw::Layer(Mutation::NoAcquire),
         Flaw::Layer(Mutation::NoSeqCst),
@@ -102,11 +112,15 @@ impl Flaw {
         Flaw::NoticeKept,
         Flaw::DrainWhatIsThere,
         Flaw::CloseInSilence,
+        Flaw::LeaveInSilence,
+        Flaw::LeaveOpen,
+        Flaw::LeaveFirst,
         Flaw::ResumeInSilence,
         Flaw::PauseTheClosed,
         Flaw::WakeAnybody,
         Flaw::CallTheOwner,
         Flaw::AnnounceUncounted,
+        Flaw::RunsNotAwaited,
         Flaw::GiveBackEarly,
         Flaw::RunKept,
         Flaw::HalfForgotten,

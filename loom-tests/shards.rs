@@ -5,17 +5,20 @@
 
 use std::sync::Arc;
 
+use loom::thread;
+
 use super::common::{
-    Engine, abandon_queued, assert_conserved, close, of_threads, offer, placed, spawn_caller,
-    spawn_worker, spawn_worker_with, submit,
+    Engine, abandon_queued, assert_conserved, close, find, of_threads, offer, placed, shards_for,
+    spawn_caller, spawn_worker, spawn_worker_with, submit,
 };
 use super::{DEADLOCK, Flaw, check, join_all, must_fail, rest_in_one_order};
-use crate::lane::Claim;
-use crate::reply::Ticket;
+use crate::lane::{Claim, LaneSet};
+use crate::reply::{Promise, Ticket};
 use crate::schedule::SchedulingStrategy::RoundRobin;
 use crate::service::service_fn;
 use crate::sync::Mutation;
-use crate::task::TaskContext;
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::task::{Offer, Papers, Task, TaskContext};
 
 /// The engine under a placement by turns.
 fn engine(workers: usize, stealing: bool) -> Arc<Engine> {
@@ -183,4 +186,138 @@ fn close_against_placing() {
 fn close_against_placing_needs_to_be_told() {
     let test = "shards::close_against_placing";
     must_fail(test, Flaw::CloseInSilence, DEADLOCK);
+}
+
+/// A worker that leaves its shard. With the flaw that it leaves it open, the word here says so.
+struct Leaver {
+    engine: Arc<Engine>,
+    left: AtomicU32,
+}
+
+impl Leaver {
+    fn new(stealing: bool) -> Arc<Self> {
+        Arc::new(Self {
+            engine: engine(2, stealing),
+            left: AtomicU32::new(0),
+        })
+    }
+
+    /// The steps of `Engine::worker_ends`, of which one may be missing.
+    fn leave(&self) {
+        let engine = &self.engine;
+        if Flaw::LeaveOpen.is_built_in() {
+            // ORDERING(shard-left): SeqCst, as in `Shards::leave`.
+            self.left.swap(1, Ordering::SeqCst);
+            engine.roster.wake_all();
+        } else if Flaw::LeaveInSilence.is_built_in() {
+            engine.shards.leave(0);
+        } else {
+            engine.worker_ends(0, None);
+        }
+    }
+
+    /// The shard, if it was left open.
+    fn left_open(&self) -> Option<&LaneSet<Task<u32, u32, ()>, Papers>> {
+        let apart = self.engine.shards.apart().expect("tasks are placed");
+        let is_open = Flaw::LeaveOpen.is_built_in() && self.left.load(Ordering::SeqCst) != 0;
+        is_open.then_some(&apart.shards[0].tasks)
+    }
+
+    /// What the worker that is left finds, in the shared lanes or in a shard.
+    fn find(&self) -> u32 {
+        let engine = &self.engine;
+        let seat = engine.seat(1);
+        let pull = || {
+            let of_shards = shards_for(engine, seat).map(|shard| &shard.tasks);
+            let sets = of_shards.chain([&engine.shards.shared]);
+            let mut marked = sets
+                .chain(self.left_open())
+                .filter(|tasks| tasks.hint().lanes() != 0);
+            marked.find_map(|tasks| tasks.pop(0))
+        };
+        let stirs = || {
+            let holds = |tasks: &LaneSet<_, _>| tasks.any_holds(1);
+            engine.shards.any_stirs(seat) || self.left_open().is_some_and(holds)
+        };
+        find(engine, seat, pull, stirs).0.request
+    }
+
+    /// Hands over a task that is for the worker that leaves.
+    fn place(&self) {
+        let offer = Offer {
+            lane: 0,
+            context: TaskContext::new(),
+            request: 1,
+            promise: Promise::default(),
+        };
+        assert!(self.engine.submit(offer).is_ok(), "there is room");
+    }
+}
+
+fn leave_against_placing(stealing: bool) {
+    let leaver = Leaver::new(stealing);
+    let other = {
+        let leaver = Arc::clone(&leaver);
+        thread::spawn(move || leaver.find())
+    };
+    let submitter = {
+        let leaver = Arc::clone(&leaver);
+        thread::spawn(move || leaver.place())
+    };
+    leaver.leave();
+    join_all([submitter]);
+    assert_eq!(join_all([other]), [1]);
+}
+
+/// Threads: a worker that searches or falls asleep, where nobody steals; a submitter that places a task with another
+/// worker; the main thread, in the part of that one, ends.
+///
+/// Property: the task is taken by the worker that is left: from the shard, if it came there before that was closed,
+/// else from the shared lanes.
+///
+/// Broken by: a worker that leaves its shard open; one that leaves and wakes nobody; no single order.
+#[test]
+fn leaving_against_placing() {
+    check(|| leave_against_placing(false));
+}
+
+#[test]
+fn leaving_against_placing_needs_a_closed_shard() {
+    let test = "shards::leaving_against_placing";
+    must_fail(test, Flaw::LeaveOpen, DEADLOCK);
+}
+
+#[test]
+fn leaving_against_placing_needs_to_be_told() {
+    let test = "shards::leaving_against_placing";
+    must_fail(test, Flaw::LeaveInSilence, DEADLOCK);
+}
+
+#[test]
+fn leaving_against_placing_needs_the_single_order() {
+    let test = "shards::leaving_against_placing";
+    must_fail(test, Flaw::Layer(Mutation::NoSeqCst), DEADLOCK);
+}
+
+/// Threads: as in [`leaving_against_placing`], where the worker that is left may steal.
+///
+/// Property: the same. A task that is refused by a shard that was just closed goes to the shared lanes as any other,
+/// and wakes somebody there.
+///
+/// Broken by: no single order; a wake-up that the futex loses.
+#[test]
+fn leaving_against_placing_among_thieves() {
+    check(|| leave_against_placing(true));
+}
+
+#[test]
+fn leaving_against_placing_among_thieves_needs_the_single_order() {
+    let test = "shards::leaving_against_placing_among_thieves";
+    must_fail(test, Flaw::Layer(Mutation::NoSeqCst), DEADLOCK);
+}
+
+#[test]
+fn leaving_against_placing_among_thieves_needs_the_wake_up() {
+    let test = "shards::leaving_against_placing_among_thieves";
+    must_fail(test, Flaw::Layer(Mutation::LostWake), DEADLOCK);
 }
