@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use loom::thread;
 
-use super::{DEADLOCK, Flaw, check, join_all, must_fail, pop, push};
+use super::{DEADLOCK, Flaw, check, join_all, must_fail, pop, push, rest_in_one_order};
 use crate::idle::parker::Parker;
 use crate::idle::roster::Announced;
-use crate::idle::{Roster, Search, Sleeper};
-use crate::lane::LaneSet;
+use crate::idle::{Attention, Roster, Search, Sleeper};
+use crate::lane::{Claim, LaneSet};
 use crate::sync::{Mutation, thread as facade};
 
 /// What submitters and workers share.
@@ -23,7 +23,7 @@ struct Crew {
 impl Crew {
     fn new(sleepers: impl IntoIterator<Item = Sleeper>) -> Arc<Self> {
         Arc::new(Self {
-            lanes: LaneSet::new([2]),
+            lanes: LaneSet::new([4]),
             roster: Roster::new(sleepers),
         })
     }
@@ -48,12 +48,10 @@ impl Crew {
     }
 
     fn found(&self, search: Search) {
-        let waiting = |lanes| {
-            if Flaw::NoBaton.is_built_in() {
-                0
-            } else {
-                self.lanes.waiting(lanes)
-            }
+        let waiting = |lanes| match Flaw::built_in() {
+            Some(Flaw::NoBaton) => 0,
+            Some(Flaw::CountsItself) => self.lanes.waiting(lanes).saturating_sub(1),
+            _ => self.lanes.waiting(lanes),
         };
         self.roster.found(search, waiting);
     }
@@ -212,6 +210,79 @@ fn two_sleepers_and_the_baton() {
 #[test]
 fn two_sleepers_need_the_baton() {
     must_fail("idle::two_sleepers_and_the_baton", Flaw::NoBaton, DEADLOCK);
+}
+
+/// Threads: three worker threads of one task each, about to sleep when it starts; the main thread submits three tasks
+/// in one claim and wakes one worker for them.
+///
+/// Property: every worker gets a task: who is woken wakes up to two more, while more tasks wait than workers search.
+///
+/// Broken by: the baton kept; a searcher that found its task and counts itself among those who see to the others.
+#[test]
+fn burst_of_three() {
+    check(|| {
+        let crew = Crew::of_threads(3);
+        let workers = [0, 1, 2].map(|worker| {
+            let announced = crew.roster.announce(crew.roster.begin_search(worker));
+            let crew = Arc::clone(&crew);
+            thread::spawn(move || crew.sleep(announced))
+        });
+        // The steps of `Engine::submit_n`.
+        let task = |claim: Claim<'_, ()>| claim.position() as u32;
+        assert_eq!(crew.lanes.push_n(0, 3, task), 3, "there is room");
+        let look = crew.roster.look().expect("all sleep");
+        assert_eq!(crew.roster.call_on(look, 0, None), Attention::Woken);
+        let mut taken = join_all(workers);
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn burst_of_three_needs_the_baton() {
+    must_fail("idle::burst_of_three", Flaw::NoBaton, DEADLOCK);
+}
+
+#[test]
+fn burst_of_three_needs_each_to_leave_the_searchers() {
+    must_fail("idle::burst_of_three", Flaw::CountsItself, DEADLOCK);
+}
+
+/// Threads: three worker threads of one task each, about to sleep when it starts; the main thread submits two tasks,
+/// one after the other, waits until both are begun, and submits a third.
+///
+/// Property: the first two are begun though nothing else comes, by whichever workers: nobody sleeps beside a task
+/// that no searcher will look for.
+///
+/// Broken by: the baton kept; a wake-up that the futex loses.
+#[test]
+fn two_tasks_for_three() {
+    check(|| {
+        let crew = Crew::of_threads(3);
+        let begun = Arc::new([(); 3].map(|()| Parker::new()));
+        let workers = [0, 1, 2].map(|worker| {
+            let announced = crew.roster.announce(crew.roster.begin_search(worker));
+            let (crew, begun) = (Arc::clone(&crew), Arc::clone(&begun));
+            thread::spawn(move || begun[crew.sleep(announced) as usize].unpark())
+        });
+        crew.submit(0);
+        crew.submit(1);
+        begun[..2].iter().for_each(Parker::park);
+        rest_in_one_order();
+        crew.submit(2);
+        join_all(workers);
+    });
+}
+
+#[test]
+fn two_tasks_for_three_need_the_baton() {
+    must_fail("idle::two_tasks_for_three", Flaw::NoBaton, DEADLOCK);
+}
+
+#[test]
+fn two_tasks_for_three_need_the_wake_up() {
+    let flaw = Flaw::Layer(Mutation::LostWake);
+    must_fail("idle::two_tasks_for_three", flaw, DEADLOCK);
 }
 
 #[cfg(feature = "tokio")]

@@ -8,11 +8,11 @@
 //! 1. [`ring`]: the bounded queue, single and in runs, full, closed.
 //! 2. [`annex`]: what lies beside its slots.
 //! 3. [`lanes`]: the word that says which lanes may hold something.
-//! 4. [`idle`]: workers that fall asleep while tasks come in; the baton; async workers.
+//! 4. [`idle`]: workers that fall asleep while tasks come in; the baton; bursts; async workers.
 //! 5. [`gate`]: submitters that wait while a lane is full.
 //! 6. [`reply`]: the answer, its caller who waits or leaves, and the shutdown.
 //! 7. [`pool`]: the end of a pool, with the real engine and the real worker loop.
-//! 8. [`shards`]: tasks in the workers' own lanes: pulled, stolen, taken back.
+//! 8. [`shards`]: tasks in the workers' own lanes: pulled, stolen, taken back, left behind.
 //! 9. [`strands`]: tasks in the order of their keys, whichever worker ends or whoever closes.
 //! 10. [`keys`]: the same with the real engine, when a worker ends and when a pool does.
 //! 11. [`reserved`]: workers that do not take every task, and those who do.
@@ -65,6 +65,8 @@ enum Flaw {
     NoLastLook,
     /// A worker that found work does not pass the search on.
     NoBaton,
+    /// A worker that found work counts itself among those who see to the rest.
+    CountsItself,
     /// A worker goes without its guard.
     NoGuard,
     /// A submitter that got in, or gave up, tells nobody.
@@ -100,7 +102,7 @@ enum Flaw {
 }
 
 impl Flaw {
-    const ALL: [Flaw; 23] = [
+    const ALL: [Flaw; 24] = [
         Flaw::Layer(Mutation::NoRelease),
         Flaw::Layer(Mutation::NoAcquire),
         Flaw::Layer(Mutation::NoSeqCst),
@@ -108,6 +110,7 @@ impl Flaw {
         Flaw::Layer(Mutation::LostWake),
         Flaw::NoLastLook,
         Flaw::NoBaton,
+        Flaw::CountsItself,
         Flaw::NoGuard,
         Flaw::NoticeKept,
         Flaw::DrainWhatIsThere,
