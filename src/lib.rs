@@ -285,6 +285,71 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Batches
+//!
+//! A [`BatchService`] takes several requests in one call, for a service that does many together for little more than
+//! one: a transaction, a request over the network, a model on an accelerator. [`WorkerPool::with_batches`] runs it
+//! on threads, [`WorkerPool::with_batches_async`] an [`AsyncBatchService`] as tokio tasks. To callers nothing is
+//! different: all ways in, priorities, deadlines, cancellation and the shutdown are as described here, and every
+//! request has an answer of its own.
+//!
+//! **Forming.** A worker takes tasks one by one in the usual order, until its batch has the size that it is to have or
+//! nothing waits. So turns, ageing and the starvation bound are those of single tasks. Then the batch closes, or
+//! lingers for more. It closes, and [says why](CloseReason), as soon as
+//!
+//! - it is *full*;
+//! - it holds an [urgent](BatchProcessorConfig::urgent) request (*priority*);
+//! - one of its requests would miss its *deadline* otherwise, by what the pool has learnt of the service's time and
+//!   with a tenth of a millisecond to spare. Until something is learnt a request with a deadline does not linger;
+//! - its oldest request was accepted [`max_batch_wait`](BatchProcessorConfig::max_batch_wait) ago (*age*), or it has
+//!   lingered [`batch_timeout`](BatchProcessorConfig::batch_timeout) (*timeout*);
+//! - nothing else waits or runs in the pool, so that to wait longer could only make it late (*idle*);
+//! - the pool is closed (*drain*).
+//!
+//! A request that was cancelled or has expired by then is not given to the service, and a batch of which nobody is
+//! left is none. While a batch lingers, tasks that it wants are left to it; beyond that other workers are
+//! woken as usual.
+//!
+//! **Size.** With [adaptive batching](BatchProcessorConfig::enable_adaptive_batching) the pool learns what a batch of
+//! `n` costs as `a + b * n`, and aims at the smallest size that carries 98 % of what the largest allowed one would. It
+//! aims lower where [`target_p99`](BatchProcessorConfig::target_p99) asks for answers within less than two such batches,
+//! and never below what the load needs. After a change of the service the size is right again within 256
+//! batches. One batch in eight has half or twice the size, which is how the curve stays known.
+//!
+//! **Answers.** The service returns one answer for each request, in their order. [`Batch::answer_each`] makes them one by
+//! one, and there a panic fails one request. An error of the whole call fails every request of the batch, and so does a
+//! panic outside of `answer_each`. If the number of answers is wrong nobody gets one: each request ends with
+//! [`ProcessingError::Unanswered`], and counts as failed.
+//!
+//! **Keys.** With [`keyed`](BatchProcessorConfig::keyed) only requests of one key go together, and those without a key.
+//! Their batches form side by side in queues of their own, while one idle worker at most keeps the time of all of them; a
+//! key takes at most half of a lane, and one without requests leaves nothing behind. A key's queue is first in, first
+//! out across lanes; between keys lanes hold. Under [`HashBased`](SchedulingStrategy::HashBased) the batches of a key run one at
+//! a time and in order.
+//!
+//! [`WorkerPool::batch_processor`] shows how full batches are, why they closed, how long they lingered, and what a batch
+//! costs. Every task of such a pool is timed. Requests in a batch that lingers count as running.
+//!
+//! ```
+//! use std::time::Duration;
+//! use lanepool::{Batch, BatchProcessorConfig, CloseReason, WorkerPool, WorkerPoolConfig, batch_fn};
+//!
+//! let config = WorkerPoolConfig::builder()
+//!     .batching(BatchProcessorConfig::new().batch_size(64).batch_timeout(Duration::from_millis(2)))
+//!     .build()?;
+//! let service = batch_fn(|batch: Batch<u64>| {
+//!     let sum: u64 = batch.requests().iter().sum(); // what is done once for all
+//!     Ok::<_, String>(batch.answer_each(|n, _| Ok(n <= sum)))
+//! });
+//! let pool = WorkerPool::with_batches(service, config)?;
+//! assert!(pool.execute_batch_blocking(1..=100).into_iter().all(|answer| answer == Ok(true)));
+//!
+//! let statistics = pool.batch_processor().expect("the pool runs batches").statistics();
+//! assert_eq!(statistics.requests, 100);
+//! assert!(statistics.closed(CloseReason::Full) > 0 && statistics.mean_size() > 1.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Choosing a configuration
 //!
 //! The defaults are meant to be kept until a figure says otherwise: a worker for each CPU that the
@@ -302,6 +367,9 @@
 //! | tasks of one asset, user or connection must not overtake each other | [`SchedulingStrategy::HashBased`] |
 //! | long tasks of low lanes keep urgent ones waiting | [`reserve`](WorkerPoolConfigBuilder::reserve) a worker |
 //! | more than four workers, many submitters, tasks below a microsecond | [`sub_rings`](WorkerPoolConfig::sub_rings), if it measures better |
+//! | the service does many requests for little more than one | a [`BatchService`]; [`batch_size`](BatchProcessorConfig::batch_size) as large as the service takes |
+//! | answers of batches come too late | [`target_p99`](BatchProcessorConfig::target_p99), deadlines, or a [`batch_timeout`](BatchProcessorConfig::batch_timeout) of zero |
+//! | batches are not full enough while the pool is half busy | a longer `batch_timeout` |
 //! | nobody wants an answer after a while | [`default_timeout`](WorkerPoolConfig::default_timeout) |
 //! | a test of deadlines | [`Clock::manual`] |
 //!
@@ -371,6 +439,10 @@
 //! | `with_config` | [`WorkerPool::with_config`] |
 //! | `with_performance_monitor` | [`WorkerPool::with_performance_monitor`], which takes a [`PerformanceMonitor`] |
 //! | `execute(request, priority, context)` | [`WorkerPool::execute`], [`WorkerPool::execute_blocking`], [`WorkerPool::execute_timeout`] |
+//! | `BatchProcessor` | [`BatchProcessor`], from [`WorkerPool::batch_processor`]; a [`BatchService`] is what it runs |
+//! | `BatchProcessorConfig` | [`BatchProcessorConfig`], in [`WorkerPoolConfig::batching`] |
+//! | `BatchingQueue` | [`BatchingQueue`], from [`BatchProcessor::queues`] |
+//! | `BatchStatistics` | [`BatchStatistics`], with a [`CloseReason`] for each batch and a [`ServiceCurve`] |
 //! | `execute_batch(tasks)` | [`WorkerPool::execute_batch`], [`WorkerPool::execute_batch_blocking`] |
 //! | `usage_ratio` | [`WorkerPool::usage_ratio`] |
 //! | `statistics` | [`WorkerPool::statistics`] |

@@ -321,11 +321,12 @@ impl Roster {
         })
     }
 
-    /// Whether anybody sleeps.
+    /// After a push: whether anybody sleeps.
     pub(crate) fn any_asleep(&self) -> bool {
-        // Relaxed: a hint.
+        dekker_fence();
+        // ORDERING(idle-dekker): SeqCst, after the claim of the tail, as in `look`.
         self.words()
-            .any(|word| IdleWord(word.load(Ordering::Relaxed)).sleepers() != 0)
+            .any(|word| IdleWord(word.load(Ordering::SeqCst)).sleepers() != 0)
     }
 
     /// Whether this searcher is the only one of its group.
