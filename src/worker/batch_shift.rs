@@ -121,7 +121,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     pub(super) fn gather(&mut self) -> bool {
         let engine = self.engine();
         let batching = engine.batching();
-        while !self.is_full() && !self.is_urgent_alone(batching) && self.shift.has_next() {
+        while !self.is_full() && !self.is_urgent_alone(batching) && self.shift.brings_next() {
             let Some(mut item) = self.shift.take() else {
                 continue;
             };

@@ -66,6 +66,12 @@ impl<Q, R, E> Shift<Q, R, E> {
         self.puller.next(&self.engine, &self.block, &mut self.hand)
     }
 
+    /// As [`Shift::has_next`], unless that was said of a task that is in the hand still: then nothing may be laid
+    /// before it.
+    pub(super) fn brings_next(&mut self) -> bool {
+        !self.hand.is_empty() || self.has_next()
+    }
+
     /// Whether nothing is left to do, now or later: everything that was ever accepted is taken and
     /// nothing more can come. When the pool has given up, nobody has to look: what is in the hand is settled
     /// first, and whatever waited was taken before.
