@@ -400,6 +400,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 impl<Q, R, E> Drop for BatchShift<Q, R, E> {
     fn drop(&mut self) {
         let now_ns = self.shift.engine.clock.now_ns();
+        self.shift.block.end_task();
         while !self.running.is_empty() {
             self.settle_next(now_ns, Err(ProcessingError::Abandoned));
         }
