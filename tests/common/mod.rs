@@ -4,7 +4,7 @@
 //! 1. [`gate`] holds tasks up until the test lets them go.
 //! 2. [`script`] is a service whose requests say what it shall do.
 //! 3. [`key_log`] watches the tasks of each key: their order, and that they run one at a time.
-//! 4. [`batches`] makes pools of batches.
+//! 4. [`batches`] makes pools of batches; [`clerk`] is a service of batches whose requests say what it shall do.
 #![allow(
     dead_code,
     unused_macros,
@@ -14,6 +14,7 @@
 )]
 
 pub mod batches;
+pub mod clerk;
 pub mod gate;
 pub mod key_log;
 pub mod script;
