@@ -83,13 +83,12 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
     /// Has the batches announced whose time has come, and takes what is there. Returns whether it holds
     /// anything.
-    pub(super) fn ripen_and_gather(&mut self) -> bool {
-        let engine = self.engine();
+    pub(super) fn ripen_and_gather(&mut self, engine: &Engine<Q, R, E>) -> bool {
         let batching = engine.batching();
         if batching.config.keyed {
             engine.ripen();
         }
-        let holds = self.gather();
+        let holds = self.gather(engine);
         if !holds {
             // Whoever lingers while the pool has nothing else to do need not linger on.
             batching.desk.rouse_all();
@@ -100,8 +99,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     /// Until when this worker, which has nothing to do, waits for the sake of batches that linger; `None` if
     /// there are none or another does.
     pub(super) fn keeps_time(&self) -> Option<u64> {
-        let engine = self.engine();
-        let waitlist = &engine.batching().waitlist;
+        let waitlist = &self.shift.engine.batching().waitlist;
         if waitlist.next_ns().is_none() || !waitlist.keep() {
             return None;
         }
@@ -118,8 +116,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     }
 
     /// Takes what is there, as much as the batch may hold. Returns whether it holds anything.
-    pub(super) fn gather(&mut self) -> bool {
-        let engine = self.engine();
+    fn gather(&mut self, engine: &Engine<Q, R, E>) -> bool {
         let batching = engine.batching();
         while !self.is_full() && !self.is_urgent_alone(batching) && self.shift.brings_next() {
             let Some(mut item) = self.shift.take() else {
@@ -136,7 +133,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             }
             self.lay(batching, item, now_ns);
             if let Some(key) = self.key {
-                self.gather_alike(batching, key, now_ns);
+                self.gather_alike(engine, key, now_ns);
                 break;
             }
         }
@@ -170,8 +167,8 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     }
 
     /// Takes more of the key whose first task is on the tray, and lets others have the rest.
-    fn gather_alike(&mut self, batching: &Batching, key: Key, now_ns: u64) {
-        let engine = self.engine();
+    fn gather_alike(&mut self, engine: &Engine<Q, R, E>, key: Key, now_ns: u64) {
+        let batching = engine.batching();
         loop {
             let room = self.target.min(self.most).saturating_sub(self.tray.len());
             let more = engine
@@ -203,8 +200,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     }
 
     /// Whether the batch on the tray closes now.
-    pub(super) fn decide(&mut self) -> Decision {
-        let engine = self.engine();
+    pub(super) fn decide(&mut self, engine: &Engine<Q, R, E>) -> Decision {
         let batching = engine.batching();
         let now_ns = engine.clock.now_ns();
         if self.dry_ns == 0 {
@@ -238,8 +234,11 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
     /// Closes the batch and gives it out, without the requests that must not be started. `None` if none
     /// is left.
-    pub(super) fn begin(&mut self, reason: CloseReason) -> Option<Batch<Q>> {
-        let engine = self.engine();
+    pub(super) fn begin(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        reason: CloseReason,
+    ) -> Option<Batch<Q>> {
         let now_ns = engine.clock.now_ns();
         let batching = engine.batching();
         let given_up = engine.shards.shared.hint().is_given_up();
@@ -349,7 +348,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
     /// The batch has its answers.
     fn ended(&mut self, requests: usize) {
-        let engine = self.engine();
+        let engine = &self.shift.engine;
         let now_ns = engine.clock.now_ns();
         let took_ns = now_ns.saturating_sub(self.start_ns);
         self.shift.block.end_task();

@@ -25,26 +25,27 @@ pub(crate) async fn work<Q, S>(
     Q: Send + 'static,
     S: AsyncBatchService<Q>,
 {
+    let engine = shift.engine();
     loop {
-        if shift.ripen_and_gather() {
+        if shift.ripen_and_gather(&engine) {
             shift.find_keeper();
         } else {
             if let Some(until_ns) = shift.keeps_time() {
-                let _keeping = Keeping(shift.engine());
-                wait(shift.engine(), shift.shift.seat, 1, until_ns).await;
+                let _keeping = Keeping(&engine);
+                wait(&engine, shift.shift.seat, 1, until_ns).await;
             } else if !find(&mut shift.shift).await && shift.shift.is_over() {
                 break;
             }
             continue;
         }
-        let reason = match shift.decide() {
+        let reason = match shift.decide(&engine) {
             Decision::Close(reason) => reason,
             Decision::LingerUntil(until_ns) => {
-                wait(shift.engine(), shift.shift.seat, shift.lacks(), until_ns).await;
+                wait(&engine, shift.shift.seat, shift.lacks(), until_ns).await;
                 continue;
             }
         };
-        let Some(batch) = shift.begin(reason) else {
+        let Some(batch) = shift.begin(&engine, reason) else {
             continue;
         };
         let pool = Arc::as_ptr(&shift.shift.engine).addr();
@@ -73,17 +74,17 @@ pub(crate) async fn work<Q, S>(
 }
 
 /// A worker that keeps the time. Dropped, it does so no more.
-struct Keeping<Q, R, E>(Arc<Engine<Q, R, E>>);
+struct Keeping<'a, Q, R, E>(&'a Engine<Q, R, E>);
 
-impl<Q, R, E> Drop for Keeping<Q, R, E> {
+impl<Q, R, E> Drop for Keeping<'_, Q, R, E> {
     fn drop(&mut self) {
         self.0.batching().waitlist.cease();
     }
 }
 
 /// Waits until so many tasks wait, or the clock shows `until_ns`.
-async fn wait<Q, R, E>(engine: Arc<Engine<Q, R, E>>, seat: Seat, wanted: usize, until_ns: u64) {
-    let lingering = Lingering::begin(&engine, seat.worker, wanted);
+async fn wait<Q, R, E>(engine: &Engine<Q, R, E>, seat: Seat, wanted: usize, until_ns: u64) {
+    let lingering = Lingering::begin(engine, seat.worker, wanted);
     if engine.is_to_go_on(seat, until_ns) {
         drop(lingering);
         // Claimed by a submitter that was interrupted before it could publish: let others run.

@@ -8,6 +8,7 @@ use crate::batch::Decision;
 use crate::engine::Engine;
 use crate::idle::caller;
 use crate::panics;
+use crate::schedule::shards::Seat;
 use crate::service::BatchService;
 use crate::sync::thread;
 
@@ -47,25 +48,28 @@ pub(crate) fn serve<Q, S: BatchService<Q>>(
     shift: &mut BatchShift<Q, S::Response, S::Error>,
     searcher: &mut Searcher,
 ) {
+    let engine = shift.engine();
     loop {
-        if shift.ripen_and_gather() {
+        if shift.ripen_and_gather(&engine) {
             shift.find_keeper();
         } else {
             if let Some(until_ns) = shift.keeps_time() {
-                keep_time(shift, until_ns);
+                keep_time(&engine, shift, until_ns);
             } else if !searcher.find(&mut shift.shift) && shift.shift.is_over() {
                 return;
             }
             continue;
         }
-        match shift.decide() {
+        match shift.decide(&engine) {
             Decision::Close(reason) => {
-                if let Some(batch) = shift.begin(reason) {
+                if let Some(batch) = shift.begin(&engine, reason) {
                     let result = service.call_batch(state, batch);
                     shift.finish(result);
                 }
             }
-            Decision::LingerUntil(until_ns) => linger(shift, until_ns),
+            Decision::LingerUntil(until_ns) => {
+                wait(&engine, shift.shift.seat, shift.lacks(), until_ns)
+            }
         }
     }
 }
@@ -90,22 +94,16 @@ impl<Q, R, E> Drop for Lingering<'_, Q, R, E> {
 }
 
 /// Waits until the first batch is due that lingers without a worker, or there is something to do.
-fn keep_time<Q, R, E>(shift: &BatchShift<Q, R, E>, until_ns: u64) {
-    wait(shift, 1, until_ns);
-    shift.engine().batching().waitlist.cease();
-}
-
-/// Waits until there is more for the batch, or its time is up.
-fn linger<Q, R, E>(shift: &BatchShift<Q, R, E>, until_ns: u64) {
-    wait(shift, shift.lacks(), until_ns);
+fn keep_time<Q, R, E>(engine: &Engine<Q, R, E>, shift: &BatchShift<Q, R, E>, until_ns: u64) {
+    wait(engine, shift.shift.seat, 1, until_ns);
+    engine.batching().waitlist.cease();
 }
 
 /// Waits until so many tasks wait, or the clock shows `until_ns`.
-fn wait<Q, R, E>(shift: &BatchShift<Q, R, E>, wanted: usize, until_ns: u64) {
-    let engine = shift.engine();
-    let worker = shift.shift.worker;
-    let lingering = Lingering::begin(&engine, worker, wanted);
-    if engine.is_to_go_on(shift.shift.seat, until_ns) {
+fn wait<Q, R, E>(engine: &Engine<Q, R, E>, seat: Seat, wanted: usize, until_ns: u64) {
+    let desk = &engine.batching().desk;
+    let lingering = Lingering::begin(engine, seat.worker, wanted);
+    if engine.is_to_go_on(seat, until_ns) {
         drop(lingering);
         // Claimed by a submitter that was interrupted before it could publish: let it run.
         thread::yield_now();
@@ -113,9 +111,6 @@ fn wait<Q, R, E>(shift: &BatchShift<Q, R, E>, wanted: usize, until_ns: u64) {
     }
     let deadline = engine.clock.instant_of(until_ns);
     caller::wait(deadline, |context| {
-        engine
-            .batching()
-            .desk
-            .poll(worker, &engine.clock, until_ns, context)
+        desk.poll(seat.worker, &engine.clock, until_ns, context)
     });
 }
