@@ -22,11 +22,11 @@ pub struct ShutdownReport<Q> {
     /// oldest first; then those with a key, of each key oldest first. Their callers were told that they are
     /// abandoned.
     pub returned: Vec<Returned<Q>>,
-    /// Tasks that workers still run. Their callers were told that they are abandoned; the workers end
-    /// when the service lets them.
+    /// Tasks that workers still run, of a batch the first one. Their callers were told that they are abandoned; the
+    /// workers end when the service lets them.
     pub running: Vec<RunningTask>,
-    /// How many very cheap tasks those workers had claimed beside them. They will not be started; their
-    /// callers were told that they are abandoned.
+    /// How many tasks those workers hold beside them: the others of a batch that runs, and very cheap ones that had
+    /// been claimed and will not be started. Their callers were told that they are abandoned.
     pub claimed: u64,
     /// The statistics at the end.
     pub statistics: WorkerPoolStatistics,
