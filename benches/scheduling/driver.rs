@@ -7,7 +7,7 @@ use std::{
 };
 
 use lanepool::ProcessingTask;
-use lanepool_bench::Result;
+use lanepool_bench::{Result, random::scatter};
 
 use crate::{
     loads::{Draft, KEYS, Load, Pace},
@@ -126,13 +126,4 @@ impl Driver {
         self.rest()?;
         self.desk.close(&self.pool, self.tasks, self.sum, ordered)
     }
-}
-
-/// A number that looks random, from a counter: the same in every run and for every contender (the output
-/// function of SplitMix64; Steele, Lea, Flood 2014).
-pub(crate) fn scatter(counter: u64) -> u64 {
-    let mut z = counter.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

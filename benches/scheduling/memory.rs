@@ -10,7 +10,7 @@
 //! The counts are those of all threads, so nothing else may run in the process meanwhile.
 
 use lanepool::{LaneConfig, ProcessingTask, SchedulingStrategy, TaskPriority, WorkerPoolConfig};
-use lanepool_bench::{Bound, Report, Result, alloc::Phase, work::sum_below};
+use lanepool_bench::{Bound, Report, Result, alloc::Phase, busy::Busy, work::sum_below};
 
 use crate::service::{Clerk, Desk, Order, Pool, Work};
 
@@ -88,7 +88,7 @@ fn run(in_turn: u64) -> Result<Found> {
     let submit = |number: u64, key: u64| -> Result<()> {
         let order = Order {
             number,
-            work: Work::Rounds(1),
+            work: Work::Busy(Busy::rounds(1)),
             turn: None,
         };
         desk.hand_in();

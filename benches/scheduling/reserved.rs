@@ -13,10 +13,9 @@ use std::{
 };
 
 use lanepool::{ProcessingTask, TaskPriority, WorkerPoolConfig};
-use lanepool_bench::{Bound, Report, Result};
+use lanepool_bench::{Bound, Report, Result, random::scatter};
 
 use crate::{
-    driver::scatter,
     loads::WORKERS,
     service::{Clerk, Desk, Order, Pool, Work},
 };

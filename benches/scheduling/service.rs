@@ -2,9 +2,8 @@
 
 use std::{
     convert::Infallible,
-    hint::black_box,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, Thread},
@@ -12,7 +11,7 @@ use std::{
 };
 
 use lanepool::{Service, TaskContext, WorkerPool};
-use lanepool_bench::Result;
+use lanepool_bench::{Result, busy::Busy};
 
 /// Longer than any of the work here takes; only a pool that hangs needs it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,48 +21,25 @@ pub(crate) type Pool = WorkerPool<Order, (), Infallible>;
 /// What a task is to do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Work {
-    /// Keep the CPU busy for so many rounds of arithmetic.
-    Rounds(u32),
+    /// Keep the CPU busy.
+    Busy(Busy),
     /// Sleep: a handler that waits for a disk or a peer. It takes a worker and no CPU.
     Sleep(Duration),
 }
 
 impl Work {
-    /// Keeps a CPU of this machine busy for about this long, if nobody takes it away. A fixed amount of
-    /// arithmetic and not a fixed time, for a task that is preempted has its work still to do.
+    /// Keeps a CPU of this machine busy for about this long.
     pub(crate) fn busy(time: Duration) -> Self {
-        static ROUNDS_PER_US: OnceLock<f64> = OnceLock::new();
-        let per_us = ROUNDS_PER_US.get_or_init(rounds_per_us);
-        Self::Rounds((per_us * time.as_nanos() as f64 / 1000.0) as u32)
+        Self::Busy(Busy::of(time))
     }
 
     fn run(self, times: u32) {
         match self {
-            Self::Rounds(rounds) => arithmetic(rounds * times),
+            Self::Busy(busy) => busy.times(times).run(),
             // The sleep is the workload.
             Self::Sleep(time) => thread::sleep(time * times),
         }
     }
-}
-
-fn arithmetic(rounds: u32) {
-    let mut hash = black_box(1_u64);
-    for _ in 0..rounds {
-        hash = (hash ^ (hash >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-    black_box(hash);
-}
-
-/// Of the quickest of many trials, which is the one that nobody interrupted.
-fn rounds_per_us() -> f64 {
-    const ROUNDS: u32 = 20_000;
-    let trial = || {
-        let began = Instant::now();
-        arithmetic(ROUNDS);
-        began.elapsed()
-    };
-    let quickest = (0..200).map(|_| trial()).min().unwrap_or(Duration::MAX);
-    f64::from(ROUNDS) * 1000.0 / quickest.as_nanos().max(1) as f64
 }
 
 /// One request.

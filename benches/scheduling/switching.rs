@@ -11,10 +11,11 @@ use std::{
 };
 
 use lanepool::{LoadBalancingStrategy, ProcessingTask, SchedulingStrategy, WorkerPoolConfig};
-use lanepool_bench::{Bound, Report, Result, compare::ratio::beside, samples, work::sum_below};
+use lanepool_bench::{
+    Bound, Report, Result, compare::ratio::beside, random::scatter, samples, work::sum_below,
+};
 
 use crate::{
-    driver::scatter,
     loads::WORKERS,
     service::{Clerk, Desk, Order, Pool, Work},
 };

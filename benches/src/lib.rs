@@ -19,6 +19,8 @@
 //! | [`alloc`] | heap allocations a task |
 //! | [`threads`] | CPU time and context switches by thread |
 //! | [`work`] | a service that adds numbers, and the check of its sums |
+//! | [`busy`] | work that keeps a CPU busy |
+//! | [`random`] | arrivals and other numbers that look random |
 //! | [`gated`] | a pool whose worker is held while tasks are queued |
 //! | [`samples`] | medians and percentiles |
 //! | [`waits`] | how long the tasks of each lane waited in a stretch of time |
@@ -29,6 +31,7 @@
 pub mod alloc;
 pub mod args;
 pub mod bench;
+pub mod busy;
 pub mod callgrind;
 pub mod child;
 pub mod compare;
@@ -36,6 +39,7 @@ pub mod figure;
 pub mod gated;
 pub mod machine;
 pub mod process;
+pub mod random;
 pub mod samples;
 pub mod syscalls;
 pub mod threads;

@@ -15,6 +15,7 @@ use std::{
 use lanepool_bench::{
     Result,
     compare::{Better, Metric, Outline},
+    random::arrivals,
 };
 
 use super::{
@@ -132,7 +133,7 @@ pub(crate) fn run<C: Contender>(case: &str, milliseconds: u64) -> Result<Values>
     let cpus = thread::available_parallelism()?.get();
     let workers = (cpus - 1).max(1);
     let gap = handler.as_secs_f64() / (workers as f64 * load);
-    let due = arrivals(gap, Duration::from_millis(milliseconds));
+    let due = arrivals(SEED, gap, Duration::from_millis(milliseconds));
     let count = due.len();
     let pool = C::tasks::<Arrival>(Shape {
         workers,
@@ -184,33 +185,5 @@ fn send(board: &'static Board, pool: &impl Tasks<Arrival>, cpus: usize) {
             spin_loop();
         }
         pool.submit(Arrival { board, number }, Priority::Normal);
-    }
-}
-
-/// The times of arrivals within `limit`, with exponential gaps of this mean in seconds; at least one.
-fn arrivals(mean_gap: f64, limit: Duration) -> Vec<Duration> {
-    let mut random = XorShift(SEED);
-    let mut time = 0.0;
-    let mut due = Vec::new();
-    loop {
-        time += -mean_gap * random.open_unit().ln();
-        if time >= limit.as_secs_f64() && !due.is_empty() {
-            return due;
-        }
-        due.push(Duration::from_secs_f64(time));
-    }
-}
-
-/// Marsaglia's xorshift64*, with Vigna's multiplier.
-struct XorShift(u64);
-
-impl XorShift {
-    /// Above 0, and at most 1.
-    fn open_unit(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11;
-        (bits + 1) as f64 / (1_u64 << 53) as f64
     }
 }
