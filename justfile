@@ -46,6 +46,10 @@ bench *arguments:
 scheduling *arguments:
     cargo bench -p lanepool-bench --bench scheduling -- {{ arguments }}
 
+# Batches: how full, how late, what they gain; --quick, --json, --only GROUP.
+batching *arguments:
+    cargo bench -p lanepool-bench --bench batching -- {{ arguments }}
+
 # The comparison with the rivals: --quick, --only W1,W3, --contenders NAME, --help for more.
 peers *arguments:
     cargo bench -p lanepool-bench --bench peers -- {{ arguments }}

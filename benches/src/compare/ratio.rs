@@ -134,12 +134,17 @@ pub fn to_best_of_round(contenders: &[Vec<f64>]) -> Vec<f64> {
     contenders.iter().map(ratios).collect()
 }
 
-/// The median over the rounds of the ratio of one contender's value to another's of the same round.
+/// The ratios of one contender's values to another's of the same rounds. Two zeros have the ratio 1.
+#[must_use]
+pub fn ratios(contender: &[f64], other: &[f64]) -> Vec<f64> {
+    let pairs = contender.iter().zip(other);
+    pairs.map(|(&a, &b)| quotient(a, b)).collect()
+}
+
+/// The median over the rounds of the [`ratios`].
 #[must_use]
 pub fn beside(contender: &[f64], other: &[f64]) -> f64 {
-    let pairs = contender.iter().zip(other);
-    let mut ratios: Vec<f64> = pairs.map(|(&a, &b)| quotient(a, b)).collect();
-    samples::median(&mut ratios)
+    samples::median(&mut ratios(contender, other))
 }
 
 fn quotient(value: f64, best: f64) -> f64 {

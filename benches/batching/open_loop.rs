@@ -1,0 +1,168 @@
+//! Requests that come when they come, whatever became of those before.
+//!
+//! One thread hands each request in when it is due, or at once if that has passed, and looks for answers in
+//! between. It sleeps only while nothing is on its way, so an answer is seen as soon as it is there, without the wake
+//! of a caller. It has a CPU of its own where there are two.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    hint::spin_loop,
+    thread,
+    time::{Duration, Instant},
+};
+
+use lanepool::{ProcessingError, ProcessingTask, SubmitError, Ticket};
+use lanepool_bench::{Result, work::PATIENCE};
+
+use crate::{
+    service::check,
+    shop::{Request, Shop},
+};
+
+/// Sleeping ends late by about as much; the rest of a gap is spun.
+const SPIN: Duration = Duration::from_micros(150);
+
+/// What became of the requests.
+#[derive(Debug, Default)]
+pub(crate) struct Fates {
+    /// From when a request was due until its answer was seen, in microseconds.
+    pub(crate) latencies_us: Vec<f64>,
+    /// Those that the pool accepted.
+    pub(crate) accepted: u64,
+    /// Accepted ones whose deadline passed before they were run.
+    pub(crate) expired: u64,
+    /// Answered, but after their deadline.
+    pub(crate) late: u64,
+    /// Not accepted: too late already, or no room.
+    pub(crate) refused: u64,
+}
+
+impl Fates {
+    /// Requests that were not answered in time.
+    pub(crate) fn missed(&self) -> u64 {
+        self.expired + self.late + self.refused
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.latencies_us.extend(other.latencies_us);
+        self.accepted += other.accepted;
+        self.expired += other.expired;
+        self.late += other.late;
+        self.refused += other.refused;
+    }
+}
+
+/// A request on its way.
+struct Flying {
+    number: u64,
+    due: Instant,
+    deadline: Option<Instant>,
+    ticket: Ticket<u64, Infallible>,
+}
+
+/// Hands a request in at each of these times. Their numbers count up from `first`; a lifetime runs from when
+/// a request is due.
+pub(crate) fn run(
+    shop: &Shop,
+    due: &[Duration],
+    first: u64,
+    lifetime: impl Fn(u64) -> Option<Duration>,
+) -> Result<Fates> {
+    // With a single CPU, whoever spins here keeps the worker from it.
+    let pause = if thread::available_parallelism()?.get() > 1 {
+        spin_loop
+    } else {
+        thread::yield_now
+    };
+    let mut fates = Fates::default();
+    let mut flying = VecDeque::new();
+    // A little later, so that the first one is not late before anything has begun.
+    let began = Instant::now() + Duration::from_millis(1);
+    let mut arrivals = (first..).zip(due).peekable();
+    let mut seen = Instant::now();
+    while arrivals.peek().is_some() || !flying.is_empty() {
+        let now = Instant::now();
+        while let Some(answered) = pop_answered(&mut flying) {
+            fates.end(answered, now)?;
+            seen = now;
+        }
+        match arrivals.peek() {
+            Some(&(number, &due)) if began + due <= now => {
+                arrivals.next();
+                let due = began + due;
+                flying.extend(fates.begin(shop, number, due, lifetime(number))?);
+                seen = now;
+            }
+            _ if now - seen > PATIENCE => {
+                let left = flying.len();
+                return Err(format!("{left} requests were not answered in {PATIENCE:?}").into());
+            }
+            Some(&(_, &due)) if flying.is_empty() && began + due > now + SPIN => {
+                // The workload is when requests arrive; the last stretch is spun, to be on time.
+                thread::sleep(began + due - now - SPIN);
+                seen = Instant::now();
+            }
+            _ => pause(),
+        }
+    }
+    Ok(fates)
+}
+
+/// Requests are answered in their order, or at least the first of them soon.
+fn pop_answered(flying: &mut VecDeque<Flying>) -> Option<Flying> {
+    let is_done = flying.front()?.ticket.is_done();
+    is_done.then(|| flying.pop_front()).flatten()
+}
+
+impl Fates {
+    fn begin(
+        &mut self,
+        shop: &Shop,
+        number: u64,
+        due: Instant,
+        lifetime: Option<Duration>,
+    ) -> Result<Option<Flying>> {
+        let deadline = lifetime.map(|lifetime| due + lifetime);
+        let mut task = ProcessingTask::new(Request::now(number));
+        if let Some(deadline) = deadline {
+            task = task.deadline(deadline);
+        }
+        match shop.pool.try_submit(task) {
+            Ok(ticket) => {
+                self.accepted += 1;
+                Ok(Some(Flying {
+                    number,
+                    due,
+                    deadline,
+                    ticket,
+                }))
+            }
+            Err(SubmitError::Full(_) | SubmitError::Expired(_)) if deadline.is_some() => {
+                self.refused += 1;
+                Ok(None)
+            }
+            Err(error) => Err(error.to_string().into()),
+        }
+    }
+
+    fn end(&mut self, answered: Flying, now: Instant) -> Result<()> {
+        let Flying {
+            number,
+            due,
+            deadline,
+            ticket,
+        } = answered;
+        match ticket.wait() {
+            Ok(answer) => {
+                check(number, answer)?;
+                let latency = now - due;
+                self.latencies_us.push(latency.as_nanos() as f64 / 1000.0);
+                self.late += u64::from(deadline.is_some_and(|deadline| now >= deadline));
+            }
+            Err(ProcessingError::Expired) if deadline.is_some() => self.expired += 1,
+            Err(error) => return Err(error.to_string().into()),
+        }
+        Ok(())
+    }
+}
