@@ -425,7 +425,7 @@ pub use config::{
     MOST_WORKERS, Reservation, WorkerPoolConfig, WorkerPoolConfigBuilder,
 };
 pub use error::{
-    BuildError, ConfigError, ConfigProblem, ExecuteError, ProcessingError, SubmitError,
+    BuildError, ConfigError, ConfigProblem, ExecuteError, ProcessingError, ResizeError, SubmitError,
 };
 pub use events::{EventStream, PoolEvent};
 pub use pool::{

@@ -3,11 +3,13 @@
 //! The engine knows neither the service nor who owns the pool.
 //!
 //! 1. [`submit`] is where a task is accepted, and decides which set it goes to.
-//! 2. [`ending`] is where a worker ends and where a pool is brought to its end.
-//! 3. [`report`] reads the statistics.
+//! 2. [`staff`] is where workers come and go while the pool runs.
+//! 3. [`ending`] is where a worker ends and where a pool is brought to its end.
+//! 4. [`report`] reads the statistics.
 
 mod ending;
 mod report;
+mod staff;
 mod submit;
 
 use std::fmt;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 use ending::Lifecycle;
 pub(crate) use ending::TakenBack;
+pub(crate) use staff::Missing;
 
 use crate::admission::Turn;
 use crate::clock::Clock;
@@ -23,9 +26,10 @@ use crate::events::{Events, PoolEvent};
 use crate::idle::pace::Luck;
 use crate::idle::{Roster, Sleeper};
 use crate::lane::Ring;
-use crate::lane::pick::{LaneBits, MOST_LANES};
+use crate::lane::pick::LaneBits;
 use crate::reply::Slab;
 use crate::schedule::balancer::Balancer;
+use crate::schedule::crew::Crew;
 use crate::schedule::placement::Placement;
 use crate::schedule::shards::{Seat, Shards};
 use crate::schedule::strands::Strands;
@@ -65,8 +69,6 @@ pub(crate) struct Engine<Q, R, E> {
     priority_lanes: [usize; TaskPriority::ALL.len()],
     /// The lanes whose tasks each worker takes.
     worker_lanes: Box<[LaneBits]>,
-    /// How many workers take the tasks of each lane: those with the lowest numbers.
-    eligible: [usize; MOST_LANES],
     /// Workers that have not ended. Each takes itself off once; the last one closes the pool.
     alive: AtomicUsize,
 }
@@ -76,13 +78,13 @@ impl<Q, R, E> fmt::Debug for Engine<Q, R, E> {
         formatter
             .debug_struct("Engine")
             .field("lanes", &self.shards.shared.len())
-            .field("workers", &self.blocks.len())
+            .field("workers", &self.shards.crew.workers())
             .finish_non_exhaustive()
     }
 }
 
 impl<Q, R, E> Engine<Q, R, E> {
-    /// An engine for the workers that sleep in these beds. The configuration is valid.
+    /// An engine for the workers that sleep in these beds, one for each place. The configuration is valid.
     pub(crate) fn new(
         config: WorkerPoolConfig,
         clock: Clock,
@@ -91,21 +93,18 @@ impl<Q, R, E> Engine<Q, R, E> {
     ) -> Self {
         let lanes = config.lanes.len();
         let worker_lanes = config.worker_lanes();
-        let roster = Roster::with_lanes(sleepers.into_iter().zip(worker_lanes.iter().copied()));
-        let workers = roster.workers();
+        let crew = Crew::new(&worker_lanes, config.reserved_workers(), config.workers());
+        let mut roster = Roster::with_lanes(sleepers.into_iter().zip(worker_lanes.iter().copied()));
+        roster.vacate(crew.general()..crew.first_reserved());
+        let (workers, places) = (crew.workers(), crew.places());
         let sample_every = if watch.is_some() {
             1
         } else {
             config.sample_every
         };
-        let takes = |lane: usize| {
-            worker_lanes
-                .iter()
-                .filter(move |set| **set & (1 << lane) != 0)
-        };
         let shards = Shards::new(
             config.lanes.iter().map(|lane| lane.capacity),
-            workers,
+            crew,
             config.enable_task_stealing,
             config.sub_rings,
         );
@@ -116,29 +115,28 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
         Self {
             strands: Strands::new(capacities),
-            shards,
             placement,
             balancer: Balancer::new(
                 config.load_balancing_strategy,
                 &config.worker_weights,
-                workers,
+                places,
             ),
             slab: Slab::new(workers.min(8)),
-            blocks: (0..workers).map(|_| Arc::new(WorkerBlock::new())).collect(),
+            blocks: (0..places).map(|_| Arc::new(WorkerBlock::new())).collect(),
             roster,
             front: Front::new(lanes),
             clock,
             watch,
             events: Events::new(),
-            lifecycle: Mutex::new(Lifecycle::new(workers)),
+            lifecycle: Mutex::new(Lifecycle::new(places, &shards.crew)),
             luck: Luck::new(),
             async_luck: Luck::new(),
             room_luck: Luck::new(),
             sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
             priority_lanes: TaskPriority::ALL.map(|priority| priority.lane(lanes)),
-            eligible: std::array::from_fn(|lane| takes(lane).count()),
             worker_lanes: worker_lanes.into(),
             alive: AtomicUsize::new(workers),
+            shards,
             config,
         }
     }
@@ -159,7 +157,7 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     /// How many workers take the tasks of a lane.
     pub(crate) fn eligible(&self, lane: usize) -> usize {
-        self.eligible[lane]
+        self.shards.crew.takers(lane).count()
     }
 
     /// From how many sets each worker takes tasks by turns.

@@ -1,9 +1,12 @@
-//! Starts the workers of a pool.
+//! Builds a pool.
 
 use std::sync::Arc;
 
 use super::WorkerPool;
-use super::shutdown::Owner;
+use super::hiring::{When, hire_threads, start_threads};
+#[cfg(feature = "tokio")]
+use super::hiring::{hire_tasks, start_task};
+use super::owner::{Owned, Owner};
 use crate::clock::Clock;
 use crate::config::WorkerPoolConfig;
 use crate::cpus;
@@ -13,8 +16,6 @@ use crate::idle::parker::Parker;
 use crate::idle::{Sleeper, pace};
 use crate::service::Service;
 use crate::stats::{PerformanceMonitor, Watch};
-use crate::sync::thread;
-use crate::worker::shift::Shift;
 
 /// Builds a pool.
 ///
@@ -88,7 +89,7 @@ impl PoolBuilder {
         sleeper: fn() -> Sleeper,
     ) -> Result<Arc<Engine<Q, R, E>>, BuildError> {
         config.validate()?;
-        let sleepers = (0..config.workers()).map(|_| sleeper()).collect::<Vec<_>>();
+        let sleepers = (0..config.places()).map(|_| sleeper()).collect::<Vec<_>>();
         Ok(Arc::new(Engine::new(config, clock, watch, sleepers)))
     }
 
@@ -117,42 +118,18 @@ impl PoolBuilder {
         pace::calibrate();
         let service = Arc::new(service);
         let (exit, exits) = flume::bounded(0);
-        let (ready, failures) = flume::unbounded();
-        let mut threads = Vec::with_capacity(engine.blocks.len());
-        let mut failure = None;
-        for worker in 0..engine.blocks.len() {
-            let crew = (
-                Arc::clone(&service),
-                Arc::clone(&engine),
-                ready.clone(),
-                exit.clone(),
-            );
-            let named =
-                thread::Builder::new().name(format!("{}-{worker}", engine.config.thread_name));
-            let sized = match engine.config.thread_stack_size {
-                Some(bytes) => named.stack_size(bytes),
-                None => named,
-            };
-            match sized.spawn(move || {
-                let (service, engine, ready, exit) = crew;
-                run_thread(worker, &*service, engine, ready);
-                drop(exit);
-            }) {
-                Ok(handle) => threads.push(handle),
-                Err(source) => {
-                    failure = Some(BuildError::Spawn { worker, source });
-                    break;
-                }
-            }
-        }
-        drop((ready, exit));
-        let longest_run = engine.config.max_run_length;
-        // Ends when every worker has its state or has failed to make it.
-        for (worker, message) in failures.iter() {
-            failure.get_or_insert(BuildError::Service { worker, message });
-        }
-        let owner = Owner::new(Arc::clone(&engine), exits, threads, longest_run);
-        match failure {
+        let workers: Vec<usize> = engine.shards.crew.present().collect();
+        let hired = start_threads(&service, &engine, &workers, &exit, When::AtFirst);
+        let owner = Owner::new(Owned {
+            engine: Arc::clone(&engine),
+            hire: hire_threads(&service),
+            exit: exit.downgrade(),
+            exits,
+            threads: hired.threads,
+            longest_run: engine.config.max_run_length,
+        });
+        drop(exit);
+        match hired.failure {
             None => Ok(WorkerPool {
                 engine,
                 owner: Arc::new(owner),
@@ -160,7 +137,7 @@ impl PoolBuilder {
             Some(failure) => {
                 engine.close();
                 owner.join();
-                Err(failure)
+                Err(failure.into())
             }
         }
     }
@@ -195,53 +172,27 @@ impl PoolBuilder {
             None => tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?,
         };
         let service = Arc::new(service);
-        let mut states = Vec::with_capacity(engine.blocks.len());
-        for worker in 0..engine.blocks.len() {
+        let mut states = Vec::new();
+        for worker in engine.shards.crew.present() {
             let made = async_task::make_state(&*service, worker);
-            states.push(made.map_err(|message| BuildError::Service { worker, message })?);
+            let made = made.map_err(|message| BuildError::Service { worker, message })?;
+            states.push((worker, made));
         }
         let (exit, exits) = flume::bounded(0);
-        for (worker, state) in states.into_iter().enumerate() {
-            // Hoarding costs more than a claim when the tasks held may wait for one that sleeps.
-            let shift = Shift::new(Arc::clone(&engine), worker, 1);
-            let work = async_task::work(Arc::clone(&service), state, shift);
-            let exit = exit.clone();
-            runtime.spawn(async move {
-                work.await;
-                drop(exit);
-            });
+        for (worker, state) in states {
+            start_task(&service, &engine, worker, state, &runtime, &exit);
         }
-        let owner = Owner::new(Arc::clone(&engine), exits, Vec::new(), 1);
+        let owner = Owner::new(Owned {
+            engine: Arc::clone(&engine),
+            hire: hire_tasks(&service, runtime),
+            exit: exit.downgrade(),
+            exits,
+            threads: Vec::new(),
+            longest_run: 1,
+        });
         Ok(WorkerPool {
             engine,
             owner: Arc::new(owner),
         })
     }
-}
-
-/// The life of a worker's thread.
-fn run_thread<Q, S: Service<Q>>(
-    worker: usize,
-    service: &S,
-    engine: Arc<Engine<Q, S::Response, S::Error>>,
-    ready: flume::Sender<(usize, String)>,
-) where
-    Q: Send + 'static,
-{
-    use crate::worker::{nesting, thread};
-
-    let _inside = nesting::enter(Arc::as_ptr(&engine).addr());
-    let state = match thread::make_state(service, worker) {
-        Ok(state) => state,
-        Err(message) => {
-            // The builder may have given up already.
-            let _ = ready.send((worker, message));
-            return;
-        }
-    };
-    let longest_run = engine.config.max_run_length;
-    let shift = Shift::new(engine, worker, longest_run);
-    // The builder waits until all have sent or gone, so the sender must not outlive this.
-    drop(ready);
-    thread::work(service, state, shift);
 }

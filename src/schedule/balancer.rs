@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use super::LoadBalancingStrategy;
 use super::adaptive::{AdaptiveLoadController, BalanceChange, BalanceWindow};
 use super::balance::{self, Load, WeightTable};
+use super::crew::Takers;
 use crate::sync::Mutex;
 use crate::sync::counter::{AtomicU32, AtomicU64, Ordering};
 
@@ -136,31 +137,35 @@ impl Balancer {
         self.epoch.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Chooses one of so many workers. `ticket` counts the choices.
+    /// Chooses one of these workers. `ticket` counts the choices.
     pub(crate) fn choose(
         &self,
         ticket: u64,
-        workers: usize,
+        takers: Takers,
         load: impl Fn(usize) -> Load,
     ) -> Choice {
+        let workers = takers.count();
+        let load = |number| load(takers.place(number));
+        let in_turn = (ticket % workers as u64) as usize;
         let worker = match self.in_force() {
             LoadBalancingStrategy::LeastConnections => {
-                balance::least_connections(workers, ticket, load)
+                takers.place(balance::least_connections(workers, ticket, load))
             }
             LoadBalancingStrategy::ResponseTimeWeighted => {
-                balance::response_weighted(workers, balance::scatter(ticket), load)
+                let random = balance::scatter(ticket);
+                takers.place(balance::response_weighted(workers, random, load))
             }
             LoadBalancingStrategy::WeightedRoundRobin => {
                 let worker = self.weights.load().at(ticket);
-                // Some are kept for other lanes: their turns go around.
-                if worker < workers {
+                // Some are kept for other lanes, or are not there: their turns go around.
+                if takers.has(worker) {
                     worker
                 } else {
-                    (ticket % workers as u64) as usize
+                    takers.place(in_turn)
                 }
             }
             LoadBalancingStrategy::RoundRobin | LoadBalancingStrategy::AdaptiveHybrid => {
-                (ticket % workers as u64) as usize
+                takers.place(in_turn)
             }
         };
         Choice {
