@@ -22,6 +22,7 @@ for_both_kinds!(
     a_worker_that_has_ended_is_replaced,
     what_cannot_be_is_refused,
     a_worker_without_state_is_not_added,
+    a_worker_that_has_its_state_too_late_is_not_added,
     a_pool_of_one_stays_one,
     reserved_workers_stay,
     statistics_follow_who_is_there,
@@ -225,6 +226,32 @@ fn a_worker_without_state_is_not_added(kind: Kind) {
     let at_most_1 = |event: &PoolEvent| !matches!(event, PoolEvent::WorkerStarted { worker: 2 });
     assert!(std::iter::from_fn(|| events.try_recv()).all(|event| at_most_1(&event)));
     drain(&rig.pool);
+}
+
+fn a_worker_that_has_its_state_too_late_is_not_added(kind: Kind) {
+    let gate = Gate::new();
+    let second = gate.clone();
+    let waits = move |worker, _| -> Box<dyn std::any::Any + Send> {
+        if worker == 1 {
+            second.pass();
+        }
+        Box::new(())
+    };
+    let rig = Rig::with_extra(kind, builder(growing(1, 2)), waits).unwrap();
+    let events = rig.pool.events();
+    std::thread::scope(|scope| {
+        let resize = scope.spawn(|| rig.pool.set_workers(2));
+        gate.await_arrivals(1);
+        let report = rig.pool.shutdown_blocking(Duration::ZERO);
+        assert!(report.returned.is_empty());
+        gate.open();
+        let result = resize.join().unwrap();
+        assert!(matches!(result, Err(ResizeError::Closed)), "{result:?}");
+    });
+    drain(&rig.pool);
+    assert_eq!(rig.pool.workers(), 1);
+    let mut told = std::iter::from_fn(|| events.try_recv());
+    assert!(told.all(|event| !matches!(event, PoolEvent::WorkerStarted { .. })));
 }
 
 fn a_pool_of_one_stays_one(kind: Kind) {

@@ -13,12 +13,13 @@ use common::{
     for_both_kinds, lanes,
 };
 use lanepool::{
-    OverflowPolicy, ProcessingTask, ResizeError, SchedulingStrategy, TaskPriority,
+    Clock, OverflowPolicy, ProcessingTask, ResizeError, SchedulingStrategy, TaskPriority,
     WorkerPoolConfigBuilder,
 };
 
 for_both_kinds!(
     everything_is_accounted_for,
+    what_was_claimed_in_one_run_is_finished,
     every_key_keeps_its_order,
     a_shutdown_meets_a_resize,
     a_shutdown_out_of_time_meets_a_resize,
@@ -102,6 +103,24 @@ fn everything_is_accounted_for(kind: Kind) {
             assert_eq!(rig.pool.scheduler().statistics().live_keys, 0);
         }
     }
+}
+
+/// On a clock that stands still every task is cheap, so threads claim many at once.
+fn what_was_claimed_in_one_run_is_finished(kind: Kind) {
+    const EACH: u64 = 2_000;
+    let config = changing(SchedulingStrategy::PriorityBased, true)
+        .max_run_length(16)
+        .lanes(lanes(1_024, OverflowPolicy::Wait));
+    let builder = builder(config).clock(Clock::manual().0);
+    let rig = Rig::build(kind, builder).unwrap();
+    while_resizing(&rig, 2, |submitter| {
+        for n in 0..EACH {
+            let task = ProcessingTask::new(Job::echo(submitter * EACH + n));
+            rig.pool.spawn_blocking(task).unwrap();
+        }
+    });
+    let total = drain(&rig.pool).total();
+    assert_eq!((total.completed, total.abandoned), (2 * EACH, 0));
 }
 
 /// Each submitter has some keys of its own, and all of them hand over tasks of one hot key.

@@ -120,3 +120,75 @@ impl<Q, R, E> Engine<Q, R, E> {
         used.map(|place| &*self.blocks[place])
     }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::WorkerPoolConfig;
+    use crate::idle::Sleeper;
+    use crate::idle::parker::Parker;
+
+    /// One worker of three.
+    fn engine() -> Engine<u32, u32, ()> {
+        let config = WorkerPoolConfig {
+            worker_count: 1,
+            max_workers: 3,
+            ..Default::default()
+        };
+        let beds = (0..3).map(|_| Sleeper::Thread(Parker::new()));
+        Engine::new(config, Clock::manual().0, None, beds)
+    }
+
+    fn is_leaving(engine: &Engine<u32, u32, ()>) -> bool {
+        engine.shards.shared.hint().is_leaving()
+    }
+
+    #[test]
+    fn the_hint_says_that_somebody_is_to_go_until_nobody_is() {
+        let engine = engine();
+        assert_eq!(engine.keep(3), Missing::Places(vec![1, 2]));
+        assert!(engine.takes_on(1) && engine.takes_on(2));
+        assert_eq!((engine.alive(), engine.settle_on(3, false)), (3, 3));
+        assert!(!is_leaving(&engine) && !engine.goes(2));
+        assert_eq!(engine.settle_on(1, false), 1);
+        assert!(is_leaving(&engine) && !engine.goes(0));
+        // One is called back, one goes.
+        assert_eq!(engine.keep(2), Missing::Places(Vec::new()));
+        assert!(is_leaving(&engine) && !engine.goes(1) && engine.goes(2));
+        assert!(!is_leaving(&engine) && engine.alive() == 2);
+        assert_eq!(engine.keep(3), Missing::Places(vec![2]));
+    }
+
+    #[test]
+    fn one_that_ends_by_itself_need_not_go_any_more() {
+        let engine = engine();
+        assert!(engine.takes_on(1));
+        engine.settle_on(2, false);
+        engine.settle_on(1, false);
+        engine.worker_ends(1, Some("for another reason".to_owned()));
+        assert!(!is_leaving(&engine) && engine.alive() == 1);
+        assert!(!engine.shards.shared.is_closed(), "one is left");
+    }
+
+    #[test]
+    fn a_failure_removes_nobody() {
+        let engine = engine();
+        assert!(engine.takes_on(2));
+        assert_eq!(engine.settle_on(3, true), 1, "the second one is missing");
+        assert!(engine.goes(2));
+        assert!(engine.takes_on(1));
+        assert_eq!(engine.settle_on(3, true), 2);
+        assert_eq!(engine.settle_on(1, true), 2);
+        assert!(!is_leaving(&engine));
+    }
+
+    #[test]
+    fn a_closed_pool_takes_nobody_on() {
+        let engine = engine();
+        engine.close();
+        assert_eq!(engine.keep(3), Missing::Closed);
+        assert!(!engine.takes_on(1));
+        assert_eq!(engine.alive(), 1);
+    }
+}

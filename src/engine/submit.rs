@@ -217,8 +217,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     pub(crate) fn announce_next(&self, key: Key, lane: usize, seat: Seat) {
         let apart = self.shards.make_apart();
         let shard = &apart.shards[seat.worker];
-        let stays = !shard.is_left() && !self.shards.crew.is_to_go(seat.worker);
-        let at_home = self.shards.may_steal() && stays;
+        let at_home = self.shards.may_steal() && !shard.is_left();
         self.strands.count_run();
         push_run(if at_home { &shard.runs } else { &apart.runs }, lane, key);
         let is_next =

@@ -468,3 +468,27 @@ impl Sleeper {
         }
     }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_without_workers_costs_nothing_and_one_with_a_worker_is_seen() {
+        let beds = (0..2 * GROUP).map(|_| (Sleeper::Thread(Parker::new()), LaneBits::MAX));
+        let mut roster = Roster::with_lanes(beds);
+        assert!(roster.look().is_some(), "there are more groups");
+        roster.vacate(2..2 * GROUP);
+        assert!(roster.look().is_none(), "two workers, who are awake");
+        assert!(roster.may_spin(0, 2) && !roster.may_spin(0, 1));
+        roster.enters(GROUP);
+        assert!(!roster.may_spin(0, 2) && roster.may_spin(0, 3));
+        let asleep = roster.announce(roster.begin_search(GROUP));
+        let look = roster.look().expect("it sleeps in another group");
+        assert_eq!(roster.call_on(look, 0, None), Attention::Woken);
+        let search = roster.withdraw(asleep);
+        roster.found(search, |_| 0);
+        roster.exits();
+        assert!(roster.may_spin(0, 2));
+    }
+}

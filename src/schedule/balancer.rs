@@ -204,3 +204,33 @@ impl Balancer {
         Some(change)
     }
 }
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::super::crew::Crew;
+    use super::*;
+    use crate::lane::pick::LaneBits;
+
+    #[test]
+    fn nothing_is_for_a_worker_that_is_not_there() {
+        // Four general places, of which the first two are filled, and a reserved one.
+        let crew = Crew::new(&[LaneBits::MAX; 5], 1, 3);
+        let idle = |worker| {
+            assert!([0, 1, 4].contains(&worker), "{worker} is not there");
+            Load {
+                outstanding: 1,
+                response_ns: 1,
+            }
+        };
+        for asked in LoadBalancingStrategy::ALL {
+            let balancer = Balancer::new(asked, &[1, 2, 9, 9, 3], 5);
+            let mut turns = [0_u32; 5];
+            (0..240).for_each(|ticket| {
+                let choice = balancer.choose(ticket, crew.takers(0), idle);
+                turns[choice.worker] += 1;
+            });
+            assert_eq!(turns[2] + turns[3], 0, "{asked:?}");
+            assert!([0, 1, 4].iter().all(|worker| turns[*worker] > 0));
+        }
+    }
+}
