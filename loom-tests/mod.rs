@@ -16,6 +16,7 @@
 //! 9. [`strands`]: tasks in the order of their keys, whichever worker ends or whoever closes.
 //! 10. [`reserved`]: workers that do not take every task, and those who do.
 //! 11. [`paused`]: lanes that are paused and resumed while tasks come.
+//! 12. [`resize`]: workers that are told to go, and tasks that were placed with them.
 //!
 //! [`common`] is what the models with a real engine share.
 //!
@@ -33,6 +34,7 @@ mod paused;
 mod pool;
 mod reply;
 mod reserved;
+mod resize;
 mod ring;
 mod shards;
 mod strands;

@@ -72,7 +72,8 @@ pub(crate) struct Apart<T, X: Annex<T>> {
 /// The shards by the places of their workers, made when somebody first comes there.
 #[derive(Debug)]
 pub(crate) struct Row<T, X: Annex<T>> {
-    places: Box<[OnceLock<Shard<T, X>>]>,
+    /// Boxed, so that a free place takes two words.
+    places: Box<[OnceLock<Box<Shard<T, X>>>]>,
     /// Places below this are filled from the first one on; those from here on always.
     first_reserved: usize,
 }
@@ -81,9 +82,10 @@ impl<T, X: Annex<T>> Row<T, X> {
     /// The shards that there are, with their numbers, lowest first.
     pub(crate) fn numbered(&self) -> impl Iterator<Item = (usize, &Shard<T, X>)> {
         let (general, reserved) = self.places.split_at(self.first_reserved);
-        let shards = general.iter().map_while(OnceLock::get).enumerate();
+        let general = general.iter().map_while(OnceLock::get).enumerate();
         let reserved = reserved.iter().filter_map(OnceLock::get);
-        shards.chain((self.first_reserved..).zip(reserved))
+        let shards = general.chain((self.first_reserved..).zip(reserved));
+        shards.map(|(place, shard)| (place, &**shard))
     }
 
     /// The shards that there are.
@@ -93,7 +95,7 @@ impl<T, X: Annex<T>> Row<T, X> {
 
     /// The shard of a place, if anybody ever came there.
     pub(crate) fn get(&self, place: usize) -> Option<&Shard<T, X>> {
-        self.places[place].get()
+        self.places[place].get().map(|shard| &**shard)
     }
 }
 
@@ -180,17 +182,16 @@ impl<T, X: Annex<T>> Shards<T, X> {
         // Before the sets are there, so that whoever uses them has pointed to them.
         self.shared.point_elsewhere();
         self.apart.get_or_init(|| {
-            let places = (0..self.crew.places()).map(|_| OnceLock::new());
-            let places: Box<[OnceLock<_>]> = places.collect();
+            let mut shards = Row {
+                places: (0..self.crew.places()).map(|_| OnceLock::new()).collect(),
+                first_reserved: self.crew.first_reserved(),
+            };
             for place in self.crew.present() {
-                places[place].get_or_init(|| self.make_shard());
+                shards.places[place] = OnceLock::from(self.make_shard());
             }
             Apart {
                 runs: LaneSet::new(self.capacities()),
-                shards: Row {
-                    places,
-                    first_reserved: self.crew.first_reserved(),
-                },
+                shards,
                 epoch: AtomicUsize::new(0),
             }
         })
@@ -201,12 +202,12 @@ impl<T, X: Annex<T>> Shards<T, X> {
     }
 
     /// A lane of each shard holds the worker's part of what the shared one holds, rounded up.
-    fn make_shard(&self) -> Shard<T, X> {
-        Shard {
+    fn make_shard(&self) -> Box<Shard<T, X>> {
+        Box::new(Shard {
             tasks: LaneSet::new(self.capacities().map(|all| all.div_ceil(self.parts))),
             runs: LaneSet::new(self.capacities()),
             left: AtomicUsize::new(0),
-        }
+        })
     }
 
     /// From how many sets a worker takes tasks by turns, at most.
@@ -357,7 +358,8 @@ impl<T, X: Annex<T>> Shards<T, X> {
         let Some(apart) = self.apart() else {
             return;
         };
-        let shard = apart.shards.places[worker].get_or_init(|| self.make_shard());
+        let place = &apart.shards.places[worker];
+        let shard = place.get_or_init(|| self.make_shard());
         self.hand_over(apart, shard, 0);
         // Who reads the word in his last look after this sees the shard; who has read it before is woken.
         self.shared.point_elsewhere();
