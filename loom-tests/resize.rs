@@ -4,18 +4,19 @@
 
 use std::sync::Arc;
 
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
-use super::common::{
-    Engine, assert_conserved, close, of_threads, offer, placed, spawn_worker, submit,
-};
+use super::common::{Engine, assert_conserved, close, of_threads, placed, spawn_worker};
 use super::{DEADLOCK, Flaw, check, join_all, must_fail, rest_in_one_order};
 use crate::engine::Missing;
+use crate::error::ProcessingError;
 use crate::lane::Claim;
-use crate::reply::Ticket;
+use crate::reply::{Promise, Ticket};
 use crate::schedule::SchedulingStrategy::RoundRobin;
 use crate::sync::Mutation;
-use crate::task::TaskContext;
+use crate::task::{Offer, TaskContext};
+use crate::worker::shift::Shift;
+use crate::worker::thread::Searcher;
 
 /// Two workers where nobody steals; the second one is to go.
 fn engine() -> Arc<Engine> {
@@ -25,32 +26,50 @@ fn engine() -> Arc<Engine> {
 }
 
 /// A submitter that has read the number of workers before one of them was to go, and chooses that one.
-fn submit_to_the_second(engine: &Engine) -> Ticket<u32, ()> {
+fn submit_to_the_second(engine: &Engine, promise: Promise<Result<u32, ProcessingError<()>>>) {
     engine.shards.crew.set_general(2);
     engine.placement.ticket();
+    let offer = Offer {
+        lane: 0,
+        context: TaskContext::new(),
+        request: 1,
+        promise,
+    };
     if Flaw::CallTheOwner.is_built_in() {
-        return submit_and_look_once(engine);
+        submit_and_look_once(engine, offer);
+    } else {
+        assert!(engine.submit(offer).is_ok(), "there is room");
     }
-    submit(engine, 1).expect("there is room")
 }
 
 /// The steps of `Engine::submit` but for the second look whether the worker has gone.
-fn submit_and_look_once(engine: &Engine) -> Ticket<u32, ()> {
+fn submit_and_look_once(engine: &Engine, offer: Offer<u32, u32, ()>) {
     let shard = &engine.shards.make_apart().shards[1];
     if shard.is_left() {
-        return submit(engine, 1).expect("there is room");
+        assert!(engine.submit(offer).is_ok(), "there is room");
+        return;
     }
-    let (offer, ticket) = offer(engine, 0, TaskContext::new(), 1);
     let make = |claim: Claim<'_, _>| offer.accept(claim, 0);
     assert!(shard.tasks.push_with(0, make).is_ok(), "there is room");
     engine.roster.call(1);
-    ticket
 }
 
-/// Threads: a worker that stays; one that goes; the main thread places a task with the one that goes, and waits for
-/// the answer.
+/// A worker that ends when it has found a task.
+fn spawn_finder(engine: &Arc<Engine>, worker: usize) -> JoinHandle<bool> {
+    let engine = Arc::clone(engine);
+    thread::spawn(move || {
+        let mut shift = Shift::new(engine, worker, 1);
+        let found = Searcher::default().find(&mut shift);
+        rest_in_one_order();
+        found
+    })
+}
+
+/// Threads: a worker that stays; one that leaves its shard, as one that goes does; the main thread places a task with
+/// the one that goes.
 ///
-/// Property: the worker that stays runs the task, wherever it lies and however early or late that worker falls asleep.
+/// Property: the worker that stays finds the task, wherever it lies and however early or late that worker falls
+/// asleep.
 ///
 /// Broken by: a submitter that calls the task's own worker and nobody else; no single order; a wake-up that the
 /// futex loses.
@@ -58,15 +77,17 @@ fn submit_and_look_once(engine: &Engine) -> Ticket<u32, ()> {
 fn a_task_for_a_worker_that_goes() {
     check(|| {
         let engine = engine();
-        let stays = spawn_worker(&engine, 0);
+        let stays = spawn_finder(&engine, 0);
         let goes = {
             let engine = Arc::clone(&engine);
-            thread::spawn(move || assert!(engine.goes(1), "it was told to"))
+            thread::spawn(move || {
+                engine.shards.leave(1);
+                engine.roster.wake_all();
+                true
+            })
         };
-        assert_eq!(submit_to_the_second(&engine).wait(), Ok(2));
-        rest_in_one_order();
-        engine.close();
-        join_all([stays, goes]);
+        submit_to_the_second(&engine, Promise::default());
+        assert_eq!(join_all([goes, stays]), [true, true]);
     });
 }
 
@@ -128,7 +149,9 @@ fn told_to_go_against_falling_asleep_needs_the_wake_up() {
 fn called_back_against_going() {
     check(|| {
         let engine = engine();
-        let ticket = submit_to_the_second(&engine);
+        let (promise, half) = Promise::pair(&engine.slab).expect("a page of slots");
+        submit_to_the_second(&engine, promise);
+        let ticket = Ticket::new(half);
         let worker = spawn_worker(&engine, 1);
         let has_gone = match engine.keep(2) {
             Missing::Places(missing) => missing == [1],
