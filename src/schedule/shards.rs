@@ -20,12 +20,19 @@
 //!
 //! # Nothing is left behind
 //!
-//! Let a submitter claim a position in a shard and then load whether it is left. If it reads that it is, it calls as
-//! for the shared set. If not, the worker leaves later, and the call that follows wakes every sleeper. Let another
-//! worker announce its sleep and look: if it reads the shard as left it looks at its tails and sees the claim, or the
-//! claim comes after that look, and then the submitter reads the shard as left and finds the announcement; if it
-//! does not, the call that follows the leaving finds the announcement. If the shard is taken over meanwhile, the new
-//! worker announces its own sleep after the submitter has looked for it, and sees the claim.
+//! A submitter claims a position in a shard, calls the shard's worker if that sleeps, and loads whether the shard is
+//! left. Its worker marks it as left, then wakes every sleeper. Another worker announces its sleep, loads whether the
+//! shard is left, and looks at its tails if so. All of these are `SeqCst`. For each other worker that is about to
+//! sleep:
+//!
+//! - **It reads the shard as not left.** Then it has announced before the mark, so the wake-up after the mark finds
+//!   it, and its next look reads the mark.
+//! - **It reads the shard as left, and sees the claim.** Then it does not sleep.
+//! - **It reads the shard as left, and the claim comes after.** Then the submitter reads the mark, calls whoever
+//!   comes, and finds the announcement.
+//!
+//! If somebody comes to the place meanwhile, the submitter may read the shard as not left again. Then it has looked
+//! for that worker before, and not found it asleep; so the worker announces after the claim, and sees it.
 //!
 //! # Orderings
 //!
