@@ -76,11 +76,13 @@ pub(crate) struct Apart<T, X: Annex<T>> {
     epoch: AtomicUsize,
 }
 
+/// A shard, once somebody has come to its place. Boxed, so that a free place takes two words.
+type Place<T, X> = OnceLock<Box<Shard<T, X>>>;
+
 /// The shards by the places of their workers, made when somebody first comes there.
 #[derive(Debug)]
 pub(crate) struct Row<T, X: Annex<T>> {
-    /// Boxed, so that a free place takes two words.
-    places: Box<[OnceLock<Box<Shard<T, X>>>]>,
+    places: Box<[Place<T, X>]>,
     /// Places below this are filled from the first one on; those from here on always.
     first_reserved: usize,
 }
