@@ -17,6 +17,7 @@
 //! 10. [`keys`]: the same with the real engine, when a worker ends and when a pool does.
 //! 11. [`reserved`]: workers that do not take every task, and those who do.
 //! 12. [`paused`]: lanes that are paused and resumed while tasks come.
+//! 13. [`resize`]: workers that are told to go, and tasks that were placed with them.
 //!
 //! [`common`] is what the models with a real engine share.
 //!
@@ -35,6 +36,7 @@ mod paused;
 mod pool;
 mod reply;
 mod reserved;
+mod resize;
 mod ring;
 mod shards;
 mod strands;

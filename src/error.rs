@@ -195,6 +195,43 @@ pub enum BuildError {
     NoRuntime,
 }
 
+/// Why a pool could not have as many workers as it was told. Workers that were added before stay.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResizeError {
+    /// The pool cannot have so many, or so few. Nothing is changed.
+    #[error("the pool cannot have {asked} workers, allowed: {least} to {most}")]
+    OutOfRange {
+        /// How many were asked for.
+        asked: usize,
+        /// One more than are reserved.
+        least: usize,
+        /// [`max_workers`](crate::WorkerPoolConfig::max_workers).
+        most: usize,
+    },
+    /// The pool is shutting down. Nothing is changed.
+    #[error("the pool is shutting down")]
+    Closed,
+    /// The system refused a worker's thread.
+    #[error(
+        "the thread of worker {worker} could not be started ({source}): use fewer workers or a smaller stack"
+    )]
+    Spawn {
+        /// The worker's number.
+        worker: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The service panicked while it made a worker's state.
+    #[error("the service panicked while it made the state of worker {worker}: {message}")]
+    Service {
+        /// The worker's number.
+        worker: usize,
+        /// The panic's message.
+        message: String,
+    },
+}
+
 /// All that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {

@@ -19,7 +19,12 @@ pub enum PoolEvent {
         /// The panic's message.
         message: String,
     },
-    /// A worker ended: the pool closes, its runtime is gone, or the service panicked while it made
+    /// A worker was added, or took the place of one that had ended.
+    WorkerStarted {
+        /// The worker's number.
+        worker: usize,
+    },
+    /// A worker ended: it was removed, the pool closes, its runtime is gone, or the service panicked while it made
     /// new state.
     WorkerStopped {
         /// The worker's number.

@@ -3,7 +3,7 @@
 //!
 //! # Overview
 //!
-//! A [`WorkerPool`] runs one *service* on a fixed number of *workers*. Requests are handed over with a
+//! A [`WorkerPool`] runs one *service* on some *workers*. Requests are handed over with a
 //! priority and, if wanted, a deadline; they wait in *lanes*, one bounded queue for each priority, and
 //! each has exactly one [`Outcome`], which its caller is told, whatever happens in between.
 //!
@@ -218,8 +218,8 @@
 //! # Ok::<(), lanepool::BuildError>(())
 //! ```
 //!
-//! A pool that cannot be built says so with a [`BuildError`]; a [`ConfigError`] lists every problem of
-//! a configuration at once.
+//! A pool that cannot be built says so with a [`BuildError`], and one that cannot have the workers it is told to have
+//! with a [`ResizeError`]; a [`ConfigError`] lists every problem of a configuration at once.
 //!
 //! # Statistics
 //!
@@ -232,7 +232,7 @@
 //! [`sample_every`](WorkerPoolConfig::sample_every), 64 by default, and what is derived from times
 //! (percentiles, utilisation, idle while backlogged) is an estimate from that sample. A
 //! [`PerformanceMonitor`] is told of every task, and a pool that has one times them all.
-//! [`WorkerPool::events`] tells of panics, ended workers, changes of the scheduling and the close.
+//! [`WorkerPool::events`] tells of panics, workers that come and go, changes of the scheduling and the close.
 //!
 //! # Scheduling
 //!
@@ -304,7 +304,7 @@
 //! - its oldest request was accepted [`max_batch_wait`](BatchProcessorConfig::max_batch_wait) ago (*age*), or it has
 //!   lingered [`batch_timeout`](BatchProcessorConfig::batch_timeout) (*timeout*);
 //! - nothing else waits or runs in the pool, so that to wait longer could only make it late (*idle*);
-//! - the pool is closed (*drain*).
+//! - the pool is closed, or its worker is [to go](WorkerPool::set_workers) (*drain*).
 //!
 //! A request that was cancelled or has expired by then is not given to the service, and a batch of which nobody is
 //! left is none. While a batch lingers, tasks that it wants are left to it; beyond that other workers are
@@ -350,6 +350,35 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Workers that come and go
+//!
+//! [`WorkerPool::set_workers`] adds workers and removes some while the pool runs, up to
+//! [`max_workers`](WorkerPoolConfig::max_workers). What that leaves as it was is everything above: no task is lost, and
+//! the tasks of a key start in their order, one at a time, whoever comes and goes.
+//!
+//! - A worker that is **added** makes its state, and takes tasks at once. It may have the number of one that was
+//!   removed; counts and lifetimes of a number add up.
+//! - A worker that is **removed** is one of those that take all lanes, with the highest number. It finishes its task and
+//!   the few that it claimed with it (see [Limits](#limits)), starts nothing more and ends; nobody waits for that.
+//!   Until it has gone it may be called back. Its own lanes are the others'.
+//! - A worker that has **ended by itself**, because its service could make no new state, is replaced by the next
+//!   call, whatever number that asks for.
+//! - [Reserved](WorkerPoolConfigBuilder::reserve) workers stay, and have the last numbers of all.
+//!
+//! Placement, balancing, the starvation bound and [`WorkerPool::usage_ratio`] follow the workers that are there.
+//! Subscribers are sent [`PoolEvent::WorkerStarted`] and [`PoolEvent::WorkerStopped`].
+//!
+//! ```
+//! use lanepool::{ResizeError, WorkerPool, WorkerPoolConfig, service_fn};
+//!
+//! let config = WorkerPoolConfig::builder().workers(1).max_workers(4).build()?;
+//! let pool = WorkerPool::with_config(service_fn(|n: u8, _: &_| Ok::<_, ()>(n)), config)?;
+//! assert_eq!(pool.set_workers(4)?, 4);
+//! assert_eq!(pool.set_workers(2)?, 2);
+//! assert!(matches!(pool.set_workers(5), Err(ResizeError::OutOfRange { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Choosing a configuration
 //!
 //! The defaults are meant to be kept until a figure says otherwise: a worker for each CPU that the
@@ -358,6 +387,7 @@
 //!
 //! | if | then |
 //! |---|---|
+//! | load comes and goes, and idle threads cost | a larger [`max_workers`](WorkerPoolConfig::max_workers), and [`WorkerPool::set_workers`] |
 //! | services wait for disks or peers | more [workers](WorkerPoolConfig::worker_count) than CPUs, or an async service; either way at most one request a worker is in flight |
 //! | callers must not be held up | [`OverflowPolicy::Reject`] on their lane, or `try_submit` |
 //! | bursts are refused or held up | a larger [capacity](LaneConfig::capacity); it costs memory and waiting, not speed |
@@ -421,8 +451,8 @@
 //! - **Async workers need their runtime.** If it is blocked, they are; if it is shut down they end, and
 //!   the tasks they run are abandoned.
 //! - **Sampled times** of a lane with few tasks rest on few records. See [Statistics](#statistics).
-//! - **The number of workers and the configuration are fixed** once the pool is built, but for the strategies,
-//!   the weights and which lanes are paused.
+//! - **The configuration is fixed** once the pool is built, but for the number of workers, the strategies, the
+//!   weights and which lanes are paused. The most workers there can be is part of it, because tables have their size.
 //! - **Placement costs memory and has bounds of its own.** Each worker's own lane holds its part of the lane's capacity, rounded up to a power
 //!   of two, 2 or more, beside the shared one; and as many tasks with a key may wait as the lane's capacity, beside those without.
 //!   The memory is taken with the first strategy other than `PriorityBased`.
@@ -447,7 +477,7 @@
 //! | `usage_ratio` | [`WorkerPool::usage_ratio`] |
 //! | `statistics` | [`WorkerPool::statistics`] |
 //! | `shutdown` | [`WorkerPool::shutdown`], [`WorkerPool::shutdown_blocking`], and their [`ShutdownReport`] |
-//! | `WorkerPoolConfig` | [`WorkerPoolConfig`], with a [`LaneConfig`] for each lane |
+//! | `WorkerPoolConfig` | [`WorkerPoolConfig`], with a [`LaneConfig`] for each lane; `max_workers` is [`WorkerPoolConfig::max_workers`] |
 //! | `TaskPriority` | [`TaskPriority`]: `Low`, `Normal`, `High`, `Critical` |
 //! | `TaskContext` | [`TaskContext`]: `connection_id`, `message_id`, `batch_id`, `deadline`; also `key` and `tenant` |
 //! | `ProcessingTask` | [`ProcessingTask`], a builder |
@@ -499,7 +529,7 @@ pub use config::{
     MOST_WORKERS, Reservation, WorkerPoolConfig, WorkerPoolConfigBuilder,
 };
 pub use error::{
-    BuildError, ConfigError, ConfigProblem, ExecuteError, ProcessingError, SubmitError,
+    BuildError, ConfigError, ConfigProblem, ExecuteError, ProcessingError, ResizeError, SubmitError,
 };
 pub use events::{EventStream, PoolEvent};
 pub use pool::{

@@ -11,10 +11,10 @@ use lanepool::{
     BuildError, Clock, ConfigError, ConfigProblem, EventStream, ExecuteError, HistogramSnapshot,
     Imbalance, LaneConfig, LaneStatistics, MOST_CAPACITY, MOST_STACK, MOST_WEIGHT, MOST_WORKERS,
     ManualClock, Outcome, OverflowPolicy, PerformanceMonitor, PoolBuilder, PoolEvent,
-    ProcessingError, ProcessingTask, ResultStream, Returned, RunningTask, Service, ServiceFn,
-    ShutdownReport, StreamItem, SubmitError, TaskContext, TaskPriority, Ticket, WorkerHealthStatus,
-    WorkerPool, WorkerPoolConfig, WorkerPoolConfigBuilder, WorkerPoolStatistics, WorkerStatistics,
-    service_fn,
+    ProcessingError, ProcessingTask, ResizeError, ResultStream, Returned, RunningTask, Service,
+    ServiceFn, ShutdownReport, StreamItem, SubmitError, TaskContext, TaskPriority, Ticket,
+    WorkerHealthStatus, WorkerPool, WorkerPoolConfig, WorkerPoolConfigBuilder,
+    WorkerPoolStatistics, WorkerStatistics, service_fn,
 };
 
 /// A request, response or error that is `Send` and not `Sync`: the pool must not ask for more.
@@ -49,6 +49,8 @@ fn what_crosses_threads_may() {
     sent::<ExecuteError<Cell, Cell>>();
     sent::<BuildError>();
     shared::<BuildError>();
+    sent::<ResizeError>();
+    shared::<ResizeError>();
     shared::<ServiceFn<fn()>>();
     #[cfg(feature = "tokio")]
     shared::<lanepool::AsyncServiceFn<fn()>>();
@@ -127,6 +129,7 @@ fn every_error_is_one_and_says_what_to_do() {
     }
     type Processing = ProcessingError<std::fmt::Error>;
     type Execute = ExecuteError<u8, std::fmt::Error>;
+    says(&ResizeError::Closed, "shutting down");
     says(&SubmitError::Full(1), "wait for room");
     says(&SubmitError::Closed(1), "shutting down");
     says(&SubmitError::Expired(1), "deadline");

@@ -43,6 +43,14 @@ fn reserved(workers: &[usize]) -> Vec<Reservation> {
     workers.iter().map(reservation).collect()
 }
 
+/// Of three workers there may be so many.
+fn with_most(workers: usize) -> Result<(), ConfigError> {
+    with(|config| {
+        config.worker_count = 3;
+        config.max_workers = workers;
+    })
+}
+
 /// Three workers have these weights.
 fn with_weights(weights: &[u32]) -> Result<(), ConfigError> {
     with(|config| {
@@ -61,6 +69,7 @@ fn the_defaults_are_valid() {
     assert_eq!(config.validate(), Ok(()));
     assert_eq!(WorkerPoolConfig::builder().build().unwrap(), config);
     assert_eq!((config.worker_count, config.lanes.len()), (0, 4));
+    assert_eq!(config.max_workers, 0, "as many as it is built with");
     assert!(
         (1..=MOST_WORKERS).contains(&config.workers()),
         "one per usable CPU"
@@ -89,6 +98,9 @@ fn the_defaults_are_valid() {
 fn each_bound_is_checked_on_both_sides() {
     let good = [
         with(|config| config.worker_count = MOST_WORKERS),
+        with_most(0),
+        with_most(3),
+        with_most(MOST_WORKERS),
         with(|config| config.lanes = vec![LaneConfig::new()]),
         with(|config| config.lanes = vec![LaneConfig::new(); 8]),
         with_lane(|lane| lane.capacity = 1),
@@ -122,6 +134,8 @@ fn each_bound_is_checked_on_both_sides() {
             "worker_count",
             with(|config| config.worker_count = usize::MAX),
         ),
+        ("max_workers", with_most(2)),
+        ("max_workers", with_most(MOST_WORKERS + 1)),
         ("lanes", with(|config| config.lanes.clear())),
         (
             "lanes",
@@ -202,6 +216,7 @@ fn each_bound_is_checked_on_both_sides() {
 fn all_wrong() -> WorkerPoolConfig {
     WorkerPoolConfig {
         worker_count: 1_000_000,
+        max_workers: 2_000_000,
         lanes: vec![LaneConfig::new().capacity(0).weight(0); 9],
         thread_name: "\0".to_owned(),
         thread_stack_size: Some(1),
@@ -221,7 +236,9 @@ fn all_problems_are_listed_at_once() {
     let error = all_wrong().validate().unwrap_err();
     let lanes =
         (0..9).flat_map(|lane| ["capacity", "weight"].map(|name| format!("lanes[{lane}].{name}")));
-    let mut expected = vec!["worker_count".to_owned(), "lanes".to_owned()];
+    let mut expected = ["worker_count", "max_workers", "lanes"]
+        .map(str::to_owned)
+        .to_vec();
     expected.extend(lanes);
     let rest = [
         "thread_name",
@@ -248,6 +265,11 @@ fn all_problems_are_listed_at_once() {
         workers.to_string(),
         "worker_count is 1000000, allowed: 0 to 1024"
     );
+    let most = &error.problems()[1];
+    assert_eq!(
+        most.to_string(),
+        "max_workers is 2000000, allowed: 0, or 1024 to 1024"
+    );
     let text = error.to_string();
     let named = |field: &str| {
         let mut problems = error.problems().iter();
@@ -258,7 +280,7 @@ fn all_problems_are_listed_at_once() {
     };
     assert_eq!(
         named("worker_weights"),
-        "worker_weights is 2 weights, allowed: none, or one for each of the 1000000 workers"
+        "worker_weights is 2 weights, allowed: none, or one for each of the 2000000 workers"
     );
     assert_eq!(
         named("worker_weights[1]"),
@@ -295,7 +317,7 @@ fn every_constructor_refuses_a_configuration_that_is_not_valid() {
         ];
         for pool in built {
             match pool.unwrap_err() {
-                BuildError::Config(error) => assert_eq!(error.problems().len(), 32),
+                BuildError::Config(error) => assert_eq!(error.problems().len(), 33),
                 other => panic!("{other:?}"),
             }
         }
@@ -307,6 +329,7 @@ fn every_constructor_refuses_a_configuration_that_is_not_valid() {
 fn the_builder_sets_every_field() {
     let config = WorkerPoolConfig::builder()
         .workers(3)
+        .max_workers(4)
         .lanes([LaneConfig::new().capacity(8), LaneConfig::new()])
         .lane(TaskPriority::Critical, |lane| {
             lane.weight(9).overflow(OverflowPolicy::Reject)
@@ -319,7 +342,7 @@ fn the_builder_sets_every_field() {
         .scheduling_strategy(SchedulingStrategy::HashBased)
         .load_balancing_strategy(LoadBalancingStrategy::WeightedRoundRobin)
         .enable_task_stealing(false)
-        .worker_weights([5, 1, 3])
+        .worker_weights([5, 1, 3, 2])
         .reserve(TaskPriority::High, 1)
         .reserve(TaskPriority::Critical, 1)
         .ageing(Duration::from_millis(7))
@@ -330,6 +353,7 @@ fn the_builder_sets_every_field() {
     let top = LaneConfig::new().weight(9).overflow(OverflowPolicy::Reject);
     let expected = WorkerPoolConfig {
         worker_count: 3,
+        max_workers: 4,
         lanes: vec![LaneConfig::new().capacity(8), top],
         thread_name: "assets".to_owned(),
         thread_stack_size: Some(1 << 20),
@@ -339,7 +363,7 @@ fn the_builder_sets_every_field() {
         scheduling_strategy: SchedulingStrategy::HashBased,
         load_balancing_strategy: LoadBalancingStrategy::WeightedRoundRobin,
         enable_task_stealing: false,
-        worker_weights: vec![5, 1, 3],
+        worker_weights: vec![5, 1, 3, 2],
         reserved: [TaskPriority::High, TaskPriority::Critical]
             .map(|priority| Reservation {
                 priority,

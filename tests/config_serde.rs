@@ -12,6 +12,7 @@ use serde_json::{from_str, from_value, json, to_string, to_value};
 fn unusual() -> WorkerPoolConfig {
     WorkerPoolConfig::builder()
         .workers(7)
+        .max_workers(9)
         .lanes([
             LaneConfig::new()
                 .capacity(3)
@@ -27,7 +28,7 @@ fn unusual() -> WorkerPoolConfig {
         .scheduling_strategy(SchedulingStrategy::LeastLoaded)
         .load_balancing_strategy(LoadBalancingStrategy::ResponseTimeWeighted)
         .enable_task_stealing(false)
-        .worker_weights(1..=7)
+        .worker_weights(1..=9)
         .reserve(TaskPriority::High, 2)
         .reserve(TaskPriority::Critical, 1)
         .ageing(Duration::from_millis(20))
@@ -115,6 +116,7 @@ fn a_value_of_the_wrong_kind_is_refused() {
         json!({"worker_count": -1}),
         json!({"worker_count": "many"}),
         json!({"worker_count": 1.5}),
+        json!({"max_workers": "many"}),
         json!({"lanes": 4}),
         json!({"lanes": [{"weight": 4_294_967_296_u64}]}),
         json!({"default_timeout": 5}),

@@ -10,6 +10,7 @@ use crate::lane::pick::LaneBits;
 use crate::schedule::Key;
 use crate::sync::Mutex;
 use crate::sync::counter::{AtomicU64, AtomicUsize, Ordering};
+use crate::task::TaskPriority;
 
 /// Kinds of keys whose costs are learnt apart.
 const KINDS: usize = 64;
@@ -39,13 +40,21 @@ struct Kind {
     batches: AtomicU64,
 }
 
+/// The lanes of this priority and of higher ones, but none that it shares with a lower one: in a pool of a single
+/// lane everything would be urgent.
+fn urgent_lanes(from: TaskPriority, lanes: usize) -> LaneBits {
+    let lane = from.lane(lanes);
+    let is_shared = TaskPriority::ALL
+        .iter()
+        .any(|lower| *lower < from && lower.lane(lanes) == lane);
+    LaneBits::MAX << (lane + usize::from(is_shared))
+}
+
 impl Batching {
     /// For workers that take tasks of these lanes, of a pool of so many lanes.
     pub(crate) fn new(config: BatchProcessorConfig, lanes: usize, workers: &[LaneBits]) -> Self {
         let linger = config.batch_timeout;
-        let urgent = config
-            .urgent
-            .map_or(0, |from| LaneBits::MAX << from.lane(lanes));
+        let urgent = config.urgent.map_or(0, |from| urgent_lanes(from, lanes));
         let target_ns = config.target_p99.map(|time| time.as_nanos() as u64);
         let kind = |_| Kind {
             sizer: Mutex::new(Sizer::new(
@@ -150,5 +159,23 @@ impl Batching {
         let parts = sizer.curve().parts_ns();
         statistics.curve = parts.map(|(fixed, each)| ServiceCurve::new(fixed, each));
         statistics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_that_is_shared_with_a_lower_priority_is_not_urgent() {
+        let of = |from, lanes| urgent_lanes(from, lanes) & ((1 << lanes) - 1);
+        assert_eq!(of(TaskPriority::Critical, 4), 0b1000);
+        assert_eq!(of(TaskPriority::High, 4), 0b1100);
+        assert_eq!(of(TaskPriority::Low, 4), 0b1111);
+        assert_eq!(of(TaskPriority::Critical, 1), 0);
+        assert_eq!(of(TaskPriority::Low, 1), 0b1);
+        // High and Critical have the upper one of two, Low and Normal the lower one.
+        assert_eq!(of(TaskPriority::Critical, 2), 0);
+        assert_eq!(of(TaskPriority::High, 2), 0b10);
     }
 }

@@ -48,7 +48,7 @@ pub struct BatchProcessorConfig {
     /// make it late. On by default.
     pub close_when_idle: bool,
     /// A batch that holds a request of this priority or a higher one does not linger; `Critical` by
-    /// default.
+    /// default. In a pool of few lanes that counts only of a lane that lower priorities do not share.
     pub urgent: Option<TaskPriority>,
     /// Whether only requests of the same key go together: the key of their context, or else its
     /// connection. Those with neither go together as well. Off by default.

@@ -21,7 +21,7 @@ pub enum CloseReason {
     Priority,
     /// Nothing else waited or ran in the pool.
     Idle,
-    /// The pool was closed.
+    /// The pool was closed, or the worker that formed it is to go.
     Drain,
 }
 

@@ -22,6 +22,12 @@ impl WorkerPoolConfigBuilder {
         self
     }
 
+    /// Sets how many workers the pool can have later; 0 for no more than it is built with.
+    pub fn max_workers(mut self, count: usize) -> Self {
+        self.config.max_workers = count;
+        self
+    }
+
     /// Replaces all lanes, lowest first.
     pub fn lanes(mut self, lanes: impl IntoIterator<Item = LaneConfig>) -> Self {
         self.config.lanes = lanes.into_iter().collect();

@@ -55,6 +55,10 @@ pub struct WorkerPoolConfig {
     /// Workers: threads of a sync service, tasks of an async one. 0 stands for one per CPU that this
     /// process may use (affinity and container quota respected). At most [`MOST_WORKERS`].
     pub worker_count: usize,
+    /// The most workers that the pool can have later, when
+    /// [`WorkerPool::set_workers`](crate::WorkerPool::set_workers) adds some: from as many as it is built with up to
+    /// [`MOST_WORKERS`]. 0 stands for as many as it is built with. A place that is not used takes some kilobytes.
+    pub max_workers: usize,
     /// The lanes, lowest first: 1 to 8. Four by default, one for each [`TaskPriority`].
     pub lanes: Vec<LaneConfig>,
     /// What the workers' threads are called, before a dash and their number: 1 to 64 bytes.
@@ -76,8 +80,8 @@ pub struct WorkerPoolConfig {
     /// Whether a worker without a task takes one that was placed with another worker.
     pub enable_task_stealing: bool,
     /// How much of the work each worker gets under
-    /// [`LoadBalancingStrategy::WeightedRoundRobin`]: none given, or one for each worker, 1 to
-    /// [`MOST_WORKER_WEIGHT`]. Can be changed later.
+    /// [`LoadBalancingStrategy::WeightedRoundRobin`]: none given, or one for each worker that the pool can
+    /// have, 1 to [`MOST_WORKER_WEIGHT`]. Can be changed later.
     pub worker_weights: Vec<u32>,
     /// Workers that are kept for urgent tasks. At least one worker remains for all lanes.
     pub reserved: Vec<Reservation>,
@@ -165,6 +169,7 @@ impl Default for WorkerPoolConfig {
         let lane = |weight| LaneConfig::new().weight(weight);
         Self {
             worker_count: 0,
+            max_workers: 0,
             lanes: DEFAULT_WEIGHTS.map(lane).to_vec(),
             thread_name: "lanepool".to_owned(),
             thread_stack_size: None,
@@ -200,15 +205,29 @@ impl WorkerPoolConfig {
         }
     }
 
+    /// How many workers the pool can have.
+    pub(crate) fn places(&self) -> usize {
+        match self.max_workers {
+            0 => self.workers(),
+            most => most,
+        }
+    }
+
+    /// How many workers are kept for urgent tasks.
+    pub(crate) fn reserved_workers(&self) -> usize {
+        let reserved = self.reserved.iter().map(|kept| kept.workers);
+        reserved.fold(0, usize::saturating_add)
+    }
+
     /// The weights of the lanes, lowest first.
     pub(crate) fn weights(&self) -> Vec<u32> {
         self.lanes.iter().map(|lane| lane.weight).collect()
     }
 
-    /// The lanes whose tasks each worker takes. Those that take all come first, then the reserved ones,
-    /// those of lower lanes first: whatever the lane, those who take it have the lowest numbers.
+    /// The lanes whose tasks the worker of each place takes. Those that take all come first, then the reserved
+    /// ones, those of lower lanes first.
     pub(crate) fn worker_lanes(&self) -> Vec<LaneBits> {
-        let mut lowest = vec![0; self.workers()];
+        let mut lowest = vec![0; self.places()];
         let mut reserved: Vec<usize> = self
             .reserved
             .iter()
@@ -222,13 +241,11 @@ impl WorkerPoolConfig {
         lowest.iter().map(|lane| LaneBits::MAX << lane).collect()
     }
 
-    /// Within how many pulls of the workers that take its tasks the task at the head of `lane` starts:
-    /// `W * r * B(lane)`, twice that with ageing.
-    pub(crate) fn starvation_bound(&self, lane: usize, longest_run: usize) -> u64 {
+    /// Within how many pulls of the workers that take its tasks, so many of them, the task at the head of `lane`
+    /// starts: `W * r * B(lane)`, twice that with ageing.
+    pub(crate) fn starvation_bound(&self, lane: usize, takers: usize, longest_run: usize) -> u64 {
         let bound = pick::worker_bound(&self.weights(), lane);
-        let workers = self.worker_lanes();
-        let takes = workers.iter().filter(|lanes| **lanes & (1 << lane) != 0);
         let ageing = if self.ageing.is_some() { 2 } else { 1 };
-        (takes.count() * longest_run) as u64 * bound * ageing
+        (takers * longest_run) as u64 * bound * ageing
     }
 }

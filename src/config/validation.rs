@@ -22,6 +22,13 @@ impl WorkerPoolConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut problems = Problems(Vec::new());
         problems.at_most("worker_count", self.worker_count, 0, MOST_WORKERS);
+        if self.max_workers != 0 && !(self.workers()..=MOST_WORKERS).contains(&self.max_workers) {
+            let allowed = format!(
+                "0, or {} to {MOST_WORKERS}",
+                self.workers().min(MOST_WORKERS)
+            );
+            problems.add("max_workers", self.max_workers.to_string(), allowed);
+        }
         problems.at_most("lanes", self.lanes.len(), 1, MOST_LANES);
         for (index, lane) in self.lanes.iter().enumerate() {
             let field = |name| format!("lanes[{index}].{name}");
@@ -58,15 +65,14 @@ impl WorkerPoolConfig {
     }
 
     fn validate_scheduling(&self, problems: &mut Problems) {
-        problems.worker_weights(&self.worker_weights, self.workers());
-        let mut reserved = 0_usize;
+        problems.worker_weights(&self.worker_weights, self.places());
         for (index, reservation) in self.reserved.iter().enumerate() {
             if reservation.workers == 0 {
                 let field = format!("reserved[{index}].workers");
                 problems.add(field, "0".to_owned(), "1 or more");
             }
-            reserved = reserved.saturating_add(reservation.workers);
         }
+        let reserved = self.reserved_workers();
         if reserved > 0 && reserved >= self.workers() {
             let allowed = format!(
                 "fewer workers than the pool has, which is {}, so that one remains for all lanes",

@@ -1,7 +1,6 @@
 //! How a worker ends, and how a pool does: [`Engine::close`], then [`Engine::abandon_queued`] and
 //! [`Engine::abandon_running`].
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
@@ -9,29 +8,44 @@ use crate::events::PoolEvent;
 use crate::lane::LaneSet;
 use crate::lane::pick::LaneBits;
 use crate::panics;
+use crate::schedule::crew::Crew;
 use crate::schedule::shards::{Apart, Seat};
 use crate::stats::WorkerBlock;
 use crate::sync::atomic::Ordering;
-use crate::sync::thread;
+use crate::sync::{MutexGuard, thread};
 use crate::task::{Outcome, Papers, Task, TaskContext};
 
-/// Whether a pool is closed, and which workers have ended.
+/// Whether a pool is closed, and which places have no worker.
 #[derive(Debug)]
 pub(super) struct Lifecycle {
     closed: bool,
+    /// The worker has ended, or there never was one.
     ended: Box<[bool]>,
+    /// How many workers are marked as ones that are to go.
+    pub(super) leaving: usize,
 }
 
 impl Lifecycle {
-    pub(super) fn new(workers: usize) -> Self {
+    pub(super) fn new(places: usize, crew: &Crew) -> Self {
+        let mut ended = vec![true; places];
+        crew.present().for_each(|worker| ended[worker] = false);
         Self {
             closed: false,
-            ended: vec![false; workers].into(),
+            ended: ended.into(),
+            leaving: 0,
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    pub(super) fn has_ended(&self, worker: usize) -> bool {
+        self.ended[worker]
+    }
+
+    pub(super) fn set_ended(&mut self, worker: usize, ended: bool) {
+        self.ended[worker] = ended;
     }
 
     /// The workers that have ended.
@@ -98,7 +112,7 @@ impl<Q, R, E> Engine<Q, R, E> {
         let Some(apart) = self.shards.apart() else {
             return;
         };
-        for shard in &apart.shards {
+        for shard in apart.shards.iter() {
             self.abandon_set(&shard.tasks, &mut take_back);
         }
         for (lane, (task, papers)) in self.strands.drain() {
@@ -189,27 +203,39 @@ impl<Q, R, E> Engine<Q, R, E> {
     pub(crate) fn held(&self) -> u64 {
         let lanes = 0..self.shards.shared.len();
         let of_worker =
-            |block: &Arc<WorkerBlock>| lanes.clone().map(|lane| block.held(lane)).sum::<u64>();
-        self.blocks.iter().map(of_worker).sum()
+            |block: &WorkerBlock| lanes.clone().map(|lane| block.held(lane)).sum::<u64>();
+        self.blocks_in_use().map(of_worker).sum()
     }
 
     /// A worker ends. What is left in its lanes the others take; the last one, and the last one that takes
     /// all lanes, leaves nobody waiting.
     pub(crate) fn worker_ends(&self, worker: usize, reason: Option<String>) {
+        let lifecycle = self.lifecycle.lock();
+        self.sign_off(lifecycle, worker, reason);
+    }
+
+    /// Ends a worker, which touches nothing of its place after this.
+    pub(super) fn sign_off(
+        &self,
+        mut lifecycle: MutexGuard<'_, Lifecycle>,
+        worker: usize,
+        reason: Option<String>,
+    ) {
         self.blocks[worker].record_stop(self.clock.now_ns());
-        let leaves_lanes = {
-            let mut lifecycle = self.lifecycle.lock();
-            lifecycle.ended[worker] = true;
-            self.shards.leave(worker);
-            // The lowest lane is taken by those alone who take all.
-            let mut general = 0..self.eligible(0);
-            let is_unforeseen = !lifecycle.closed || reason.is_some();
-            is_unforeseen && general.all(|worker| lifecycle.ended[worker])
-        };
+        lifecycle.ended[worker] = true;
+        self.unmark(&mut lifecycle, worker);
+        self.shards.leave(worker);
+        self.roster.exits();
+        // The lowest lane is taken by those alone who take all.
+        let mut general = 0..self.shards.crew.general();
+        let is_unforeseen = !lifecycle.closed || reason.is_some();
+        let leaves_lanes = is_unforeseen && general.all(|worker| lifecycle.ended[worker]);
         // ORDERING(last-worker): AcqRel: the last to end sees what the others left behind.
         let last = self.alive.fetch_sub(1, Ordering::AcqRel) == 1;
+        // Under the lock, so that it is told before the start of the next worker in this place.
         self.events
             .emit(PoolEvent::WorkerStopped { worker, reason });
+        drop(lifecycle);
         if last || leaves_lanes {
             self.close();
             self.abandon_queued(panics::discard);

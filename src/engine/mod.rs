@@ -4,12 +4,14 @@
 //!
 //! 1. [`submit`] is where a task is accepted, and decides which set it goes to.
 //! 2. [`forming`] is where batches of a key form.
-//! 3. [`ending`] is where a worker ends and where a pool is brought to its end.
-//! 4. [`report`] reads the statistics.
+//! 3. [`staff`] is where workers come and go while the pool runs.
+//! 4. [`ending`] is where a worker ends and where a pool is brought to its end.
+//! 5. [`report`] reads the statistics.
 
 mod ending;
 mod forming;
 mod report;
+mod staff;
 mod submit;
 
 use std::fmt;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 
 use ending::Lifecycle;
 pub(crate) use ending::TakenBack;
+pub(crate) use staff::Missing;
 
 use crate::admission::Turn;
 use crate::batch::Batching;
@@ -26,9 +29,10 @@ use crate::events::{Events, PoolEvent};
 use crate::idle::pace::Luck;
 use crate::idle::{Roster, Sleeper};
 use crate::lane::Ring;
-use crate::lane::pick::{LaneBits, MOST_LANES};
+use crate::lane::pick::LaneBits;
 use crate::reply::Slab;
 use crate::schedule::balancer::Balancer;
+use crate::schedule::crew::Crew;
 use crate::schedule::placement::Placement;
 use crate::schedule::shards::{Seat, Shards};
 use crate::schedule::strands::Strands;
@@ -73,8 +77,6 @@ pub(crate) struct Engine<Q, R, E> {
     priority_lanes: [usize; TaskPriority::ALL.len()],
     /// The lanes whose tasks each worker takes.
     worker_lanes: Box<[LaneBits]>,
-    /// How many workers take the tasks of each lane: those with the lowest numbers.
-    eligible: [usize; MOST_LANES],
     /// Workers that have not ended. Each takes itself off once; the last one closes the pool.
     alive: AtomicUsize,
 }
@@ -84,13 +86,13 @@ impl<Q, R, E> fmt::Debug for Engine<Q, R, E> {
         formatter
             .debug_struct("Engine")
             .field("lanes", &self.shards.shared.len())
-            .field("workers", &self.blocks.len())
+            .field("workers", &self.shards.crew.workers())
             .finish_non_exhaustive()
     }
 }
 
 impl<Q, R, E> Engine<Q, R, E> {
-    /// An engine for the workers that sleep in these beds. The configuration is valid.
+    /// An engine for the workers that sleep in these beds, one for each place. The configuration is valid.
     pub(crate) fn new(
         config: WorkerPoolConfig,
         clock: Clock,
@@ -99,21 +101,18 @@ impl<Q, R, E> Engine<Q, R, E> {
     ) -> Self {
         let lanes = config.lanes.len();
         let worker_lanes = config.worker_lanes();
-        let roster = Roster::with_lanes(sleepers.into_iter().zip(worker_lanes.iter().copied()));
-        let workers = roster.workers();
+        let crew = Crew::new(&worker_lanes, config.reserved_workers(), config.workers());
+        let mut roster = Roster::with_lanes(sleepers.into_iter().zip(worker_lanes.iter().copied()));
+        roster.vacate(crew.general()..crew.first_reserved());
+        let (workers, places) = (crew.workers(), crew.places());
         let sample_every = if watch.is_some() {
             1
         } else {
             config.sample_every
         };
-        let takes = |lane: usize| {
-            worker_lanes
-                .iter()
-                .filter(move |set| **set & (1 << lane) != 0)
-        };
         let shards = Shards::new(
             config.lanes.iter().map(|lane| lane.capacity),
-            workers,
+            crew,
             config.enable_task_stealing,
             config.sub_rings,
         );
@@ -124,31 +123,30 @@ impl<Q, R, E> Engine<Q, R, E> {
         }
         Self {
             strands: Strands::new(capacities),
-            shards,
             placement,
             balancer: Balancer::new(
                 config.load_balancing_strategy,
                 &config.worker_weights,
-                workers,
+                places,
             ),
             slab: Slab::new(workers.min(8)),
-            blocks: (0..workers).map(|_| Arc::new(WorkerBlock::new())).collect(),
+            blocks: (0..places).map(|_| Arc::new(WorkerBlock::new())).collect(),
             roster,
             front: Front::new(lanes),
             clock,
             watch,
             events: Events::new(),
-            lifecycle: Mutex::new(Lifecycle::new(workers)),
+            lifecycle: Mutex::new(Lifecycle::new(places, &shards.crew)),
             luck: Luck::new(),
             async_luck: Luck::new(),
             room_luck: Luck::new(),
             sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
             priority_lanes: TaskPriority::ALL.map(|priority| priority.lane(lanes)),
-            eligible: std::array::from_fn(|lane| takes(lane).count()),
             worker_lanes: worker_lanes.into(),
             alive: AtomicUsize::new(workers),
             batching: None,
             batch_ids: counter::AtomicU64::new(0),
+            shards,
             config,
         }
     }
@@ -172,6 +170,15 @@ impl<Q, R, E> Engine<Q, R, E> {
     /// In any other pool.
     pub(crate) fn batching(&self) -> &Batching {
         self.batching.as_ref().expect("the workers run batches")
+    }
+
+    /// How many tasks a worker that is a thread claims at once, at most.
+    pub(crate) fn longest_run(&self) -> usize {
+        match &self.batching {
+            None => self.config.max_run_length,
+            // A batch takes what it needs one by one, and nothing waits in a hand while it runs.
+            Some(_) => 1,
+        }
     }
 
     pub(crate) fn batching_if_any(&self) -> Option<&Batching> {
@@ -214,7 +221,7 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     /// How many workers take the tasks of a lane.
     pub(crate) fn eligible(&self, lane: usize) -> usize {
-        self.eligible[lane]
+        self.shards.crew.takers(lane).count()
     }
 
     /// From how many sets each worker takes tasks by turns.

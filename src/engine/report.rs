@@ -1,6 +1,5 @@
 //! What the engine's counters say.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Engine;
@@ -9,17 +8,25 @@ use crate::clock;
 use crate::lane::Ring;
 use crate::schedule::{SchedulingStatistics, WorkerMetrics, evenness};
 use crate::stats::{
-    LaneStatistics, WorkerBlock, WorkerHealthStatus, WorkerPoolStatistics, WorkerStatistics,
+    LaneStatistics, Life, WorkerBlock, WorkerHealthStatus, WorkerPoolStatistics, WorkerStatistics,
 };
 use crate::task::{Outcome, Papers, Task};
 
 impl<Q, R, E> Engine<Q, R, E> {
     /// Workers that run a task now.
     pub(crate) fn busy(&self) -> usize {
-        self.blocks
-            .iter()
+        self.blocks_in_use()
             .filter(|block| block.running().is_some())
             .count()
+    }
+
+    /// The share of the workers that run a task now.
+    pub(crate) fn usage_ratio(&self) -> f64 {
+        match self.alive() {
+            0 => 0.0,
+            // The two are read one after the other.
+            alive => (self.busy() as f64 / alive as f64).min(1.0),
+        }
     }
 
     pub(crate) fn statistics(&self) -> WorkerPoolStatistics {
@@ -48,14 +55,11 @@ impl<Q, R, E> Engine<Q, R, E> {
             ..Default::default()
         };
         for outcome in Outcome::ALL {
-            let by_workers: u64 = self
-                .blocks
-                .iter()
-                .map(|block| block.outcome(lane, outcome))
-                .sum();
+            let by_workers = self.blocks_in_use();
+            let by_workers: u64 = by_workers.map(|block| block.outcome(lane, outcome)).sum();
             *counts.outcome_mut(outcome) = by_workers + self.front.outcome(lane, outcome);
         }
-        for block in &self.blocks {
+        for block in self.blocks_in_use() {
             counts.running += block.held(lane);
             block.wait(lane).add_to(&mut counts.wait);
             block.run(lane).add_to(&mut counts.run);
@@ -70,8 +74,8 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     /// The rings of one lane: the shared one and each worker's.
     fn rings(&self, lane: usize) -> impl Iterator<Item = &Ring<Task<Q, R, E>, Papers>> {
-        let apart = self.shards.apart().map_or(&[][..], |apart| &apart.shards);
-        let sets = apart.iter().map(|shard| &shard.tasks);
+        let shards = self.shards.apart().map(|apart| apart.shards.iter());
+        let sets = shards.into_iter().flatten().map(|shard| &shard.tasks);
         let sets = std::iter::once(&self.shards.shared).chain(sets);
         sets.map(move |set| &set.lane(lane).ring)
     }
@@ -86,7 +90,7 @@ impl<Q, R, E> Engine<Q, R, E> {
         let now_ns = self.clock.now_ns();
         let lanes = 0..self.shards.shared.len();
         let by_lane: Vec<u64> = lanes.clone().map(|lane| self.accepted(lane)).collect();
-        let service = |block: &Arc<WorkerBlock>| {
+        let service = |block: &WorkerBlock| {
             let service = self.worker_statistics(block, now_ns).service;
             service.as_secs_f64()
         };
@@ -95,21 +99,23 @@ impl<Q, R, E> Engine<Q, R, E> {
             epoch: self.placement.epoch(),
             scheduled: by_lane.iter().sum(),
             by_lane,
-            stolen: self.blocks.iter().map(|block| block.stolen()).sum(),
+            stolen: self.blocks_in_use().map(WorkerBlock::stolen).sum(),
             overflowed: self.placement.overflowed(),
             keyed: lanes.map(|lane| self.strands.lane(lane).accepted()).sum(),
             live_keys: self.strands.live(),
             key_runs: self.strands.runs(),
-            aged: self.blocks.iter().map(|block| block.aged()).sum(),
+            aged: self.blocks_in_use().map(WorkerBlock::aged).sum(),
             scheduling_time: self.placement.mean_time(),
-            balance_efficiency: evenness::jain(self.blocks.iter().map(service)),
+            balance_efficiency: evenness::jain(self.blocks_in_use().map(service)),
         }
     }
 
     pub(crate) fn worker_metrics(&self) -> Vec<WorkerMetrics> {
         let now_ns = self.clock.now_ns();
-        let metrics = |(worker, block): (usize, &Arc<WorkerBlock>)| {
-            let shard = self.shards.apart().map(|apart| &apart.shards[worker]);
+        let metrics = |worker: usize| {
+            let block = &self.blocks[worker];
+            let shard = self.shards.apart();
+            let shard = shard.and_then(|apart| apart.shards.get(worker));
             let queue_depth = shard.map_or(0, queued_in);
             let lanes = 0..self.shards.shared.len();
             let held: u64 = lanes.clone().map(|lane| block.held(lane)).sum();
@@ -134,15 +140,16 @@ impl<Q, R, E> Engine<Q, R, E> {
                 last_update: block.response.last_update_ns().map(clock::from_ns),
             }
         };
-        self.blocks.iter().enumerate().map(metrics).collect()
+        self.shards.crew.present().map(metrics).collect()
     }
 
     fn worker_statistics(&self, block: &WorkerBlock, now_ns: u64) -> WorkerStatistics {
-        let (alive_ns, stopped) = block.lifetime_ns(now_ns);
-        let status = match (stopped, block.running()) {
-            (true, _) => WorkerHealthStatus::Stopped,
-            (false, Some(_)) => WorkerHealthStatus::Busy,
-            (false, None) => WorkerHealthStatus::Idle,
+        let (alive_ns, life) = block.lifetime_ns(now_ns);
+        let status = match (life, block.running()) {
+            (Life::None, _) => WorkerHealthStatus::Absent,
+            (Life::Over, _) => WorkerHealthStatus::Stopped,
+            (Life::Now, Some(_)) => WorkerHealthStatus::Busy,
+            (Life::Now, None) => WorkerHealthStatus::Idle,
         };
         let mut finished = 0;
         let mut service = Duration::ZERO;

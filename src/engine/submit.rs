@@ -6,7 +6,7 @@ use super::{Engine, GOLDEN};
 use crate::events::PoolEvent;
 use crate::idle::{Attention, Look};
 use crate::lane::pick::LaneBits;
-use crate::lane::{Claim, LaneSet, Make, Refusal};
+use crate::lane::{Annex, Claim, LaneSet, Make, Refusal};
 use crate::schedule::balance::Load;
 use crate::schedule::balancer::Waits;
 use crate::schedule::placement::Plan;
@@ -126,12 +126,13 @@ impl<Q, R, E> Engine<Q, R, E> {
         let Some(apart) = self.shards.apart() else {
             return self.place_shared(offer);
         };
-        let Some(worker) = self.timed(|| self.choose(plan, apart, lane)) else {
+        let worker = self.timed(|| self.choose(plan, apart, lane));
+        let Some((worker, shard)) = worker.and_then(|worker| occupied(apart, worker)) else {
             return self.place_shared(offer);
         };
-        match self.push(&apart.shards[worker].tasks, offer) {
+        match self.push(&shard.tasks, offer) {
             Ok(()) => {
-                let attention = self.call_for(worker, lane);
+                let attention = self.call_for(worker, shard, lane);
                 self.tell_enqueued(lane, 1);
                 Ok(attention)
             }
@@ -186,7 +187,8 @@ impl<Q, R, E> Engine<Q, R, E> {
         lane: usize,
     ) -> Option<usize> {
         let queued = |worker| self.outstanding(apart, worker);
-        self.placement.choose(plan, self.eligible(lane), queued)
+        let takers = self.shards.crew.takers(lane);
+        self.placement.choose(plan, takers, queued)
     }
 
     /// Makes a decision, and notes now and then how long that took.
@@ -202,14 +204,24 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// Sees to it that somebody takes the task that was put into a worker's lanes.
-    fn call_for(&self, worker: usize, lane: usize) -> Attention {
+    fn call_for(
+        &self,
+        worker: usize,
+        shard: &Shard<Task<Q, R, E>, Papers>,
+        lane: usize,
+    ) -> Attention {
         if self.shards.is_open_to_all(worker) {
             return self.attend(lane, Some(worker));
         }
         if let Some(batching) = self.batching_if_any() {
             batching.desk.rouse_one(worker);
         }
-        self.roster.call(worker)
+        let attention = self.roster.call(worker);
+        if shard.is_left() {
+            // The worker went meanwhile, so it is everybody's task.
+            return self.attend(lane, None);
+        }
+        attention
     }
 
     /// Appends the task to those of its key.
@@ -238,9 +250,9 @@ impl<Q, R, E> Engine<Q, R, E> {
             .may_steal()
             .then(|| self.timed(|| self.balance(apart, lane)));
         self.strands.count_run();
-        match worker.filter(|worker| !apart.shards[*worker].is_left()) {
-            Some(worker) => {
-                push_run(&apart.shards[worker].runs, lane, key);
+        match worker.and_then(|worker| occupied(apart, worker)) {
+            Some((worker, shard)) => {
+                push_run(&shard.runs, lane, key);
                 self.attend(lane, Some(worker))
             }
             None => {
@@ -277,7 +289,8 @@ impl<Q, R, E> Engine<Q, R, E> {
     fn balance(&self, apart: &Apart<Task<Q, R, E>, Papers>, lane: usize) -> usize {
         let load = |worker| self.load(apart, worker);
         let ticket = self.placement.ticket();
-        let choice = self.balancer.choose(ticket, self.eligible(lane), load);
+        let takers = self.shards.crew.takers(lane);
+        let choice = self.balancer.choose(ticket, takers, load);
         if choice.is_judged {
             self.judge();
         }
@@ -298,19 +311,19 @@ impl<Q, R, E> Engine<Q, R, E> {
     /// Tasks in a worker's lanes and the one it runs.
     pub(crate) fn outstanding(&self, apart: &Apart<Task<Q, R, E>, Papers>, worker: usize) -> u64 {
         let runs = u64::from(self.blocks[worker].running().is_some());
-        queued_in(&apart.shards[worker]) + runs
+        apart.shards.get(worker).map_or(0, queued_in) + runs
     }
 
     /// Judges the balancing by the waits that were timed.
     #[cold]
     fn judge(&self) {
         let mut waits = Waits::default();
-        for (count, total_ns) in self.blocks.iter().map(|block| block.waits()) {
+        for (count, total_ns) in self.blocks_in_use().map(|block| block.waits()) {
             waits.count += count;
             waits.total_ns += total_ns;
         }
         let worst_ns = || {
-            let of_workers = self.blocks.iter().map(|block| block.take_worst_wait_ns());
+            let of_workers = self.blocks_in_use().map(|block| block.take_worst_wait_ns());
             of_workers.max().unwrap_or(0)
         };
         if let Some(change) = self.balancer.judge(self.clock.now_ns(), waits, worst_ns) {
@@ -342,14 +355,25 @@ impl<Q, R, E> Engine<Q, R, E> {
             && let Some(apart) = self.shards.apart()
         {
             let worker = self.timed(|| self.balance(apart, lane));
-            let tasks = &apart.shards[worker].tasks;
-            self.push_n(tasks, lane, offers, || self.call_for(worker, lane));
+            let Some((worker, shard)) = occupied(apart, worker) else {
+                self.push_n_shared(lane, offers);
+                return self.why_not_all(offers);
+            };
+            let notify = || self.call_for(worker, shard, lane);
+            self.push_n(&shard.tasks, lane, offers, notify);
             let overflowing = offers.len();
             self.push_n_shared(lane, offers);
             self.placement.count_overflow(overflowing - offers.len());
         } else {
             self.push_n_shared(lane, offers);
         }
+        self.why_not_all(offers)
+    }
+
+    fn why_not_all<A>(&self, offers: &SmallVec<A>) -> Option<Refusal>
+    where
+        A: smallvec::Array<Item = Offer<Q, R, E>>,
+    {
         if offers.is_empty() {
             None
         } else if self.shards.shared.is_closed() {
@@ -431,6 +455,12 @@ fn places_with_workers(strategy: SchedulingStrategy) -> bool {
         strategy,
         SchedulingStrategy::PriorityBased | SchedulingStrategy::HashBased
     )
+}
+
+/// The shard of this worker, if nothing says that the worker has gone.
+fn occupied<T, X: Annex<T>>(apart: &Apart<T, X>, worker: usize) -> Option<(usize, &Shard<T, X>)> {
+    let shard = apart.shards.get(worker)?;
+    (!shard.is_left()).then_some((worker, shard))
 }
 
 /// Tasks and runs in a worker's lanes.

@@ -10,6 +10,7 @@
 //!
 //! Lock-free. A wake-up is one compare-exchange and at most one system call.
 
+use std::ops::Range;
 #[cfg(feature = "tokio")]
 use std::task::{Context, Poll};
 
@@ -21,7 +22,7 @@ use super::waker_cell::WakerCell;
 use super::word::{GROUP, IdleWord};
 use crate::lane::pick::LaneBits;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{dekker_fence, hint};
+use crate::sync::{counter, dekker_fence, hint};
 
 /// Where one worker sleeps.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Roster {
     /// Each worker's group and its number there.
     seats: Box<[(usize, usize)]>,
     sleepers: Box<[Sleeper]>,
+    /// How many beds have a worker.
+    present: counter::AtomicUsize,
 }
 
 /// Up to [`GROUP`] workers with successive numbers who take tasks of the same lanes.
@@ -119,12 +122,37 @@ impl Roster {
             others: (1..groups.len()).map(|_| word(0)).collect(),
             groups: groups.into(),
             seats: seats.into(),
+            present: counter::AtomicUsize::new(sleepers.len()),
             sleepers: sleepers.into(),
         }
     }
 
-    pub(crate) fn workers(&self) -> usize {
-        self.sleepers.len()
+    /// These beds have no worker at first.
+    pub(crate) fn vacate(&mut self, beds: Range<usize>) {
+        let is_there = |bed: &usize| !beds.contains(bed);
+        let present = (0..self.sleepers.len()).filter(is_there);
+        let last_group = present.clone().map(|bed| self.seats[bed].0).max();
+        self.present = counter::AtomicUsize::new(present.count());
+        if last_group == Some(0) {
+            self.first = CachePadded::new(AtomicU64::new(0));
+        }
+    }
+
+    /// A worker comes to its bed, awake and not searching.
+    pub(crate) fn enters(&self, worker: usize) {
+        // Relaxed: a gauge.
+        self.present.fetch_add(1, Ordering::Relaxed);
+        if self.seats[worker].0 > 0 {
+            // ORDERING(idle-dekker): SeqCst, before the worker first announces anything in a word that is
+            // looked at only with this bit.
+            self.first.fetch_or(IdleWord::MORE_GROUPS, Ordering::SeqCst);
+        }
+    }
+
+    /// A worker has left its bed for good, awake.
+    pub(crate) fn exits(&self) {
+        // Relaxed: a gauge.
+        self.present.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn words(&self) -> impl Iterator<Item = &CachePadded<AtomicU64>> {
@@ -347,7 +375,8 @@ impl Roster {
                     .count_ones()
             })
             .sum();
-        word.searchers() <= 1 && self.workers() - asleep as usize <= most
+        let present = self.present.load(Ordering::Relaxed);
+        word.searchers() <= 1 && present.saturating_sub(asleep as usize) <= most
     }
 
     /// The searcher announces that it will sleep.
@@ -438,5 +467,29 @@ impl Sleeper {
             Sleeper::Thread(parker) => parker.unpark(),
             Sleeper::Task(cell) => cell.unpark(),
         }
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_without_workers_costs_nothing_and_one_with_a_worker_is_seen() {
+        let beds = (0..2 * GROUP).map(|_| (Sleeper::Thread(Parker::new()), LaneBits::MAX));
+        let mut roster = Roster::with_lanes(beds);
+        assert!(roster.look().is_some(), "there are more groups");
+        roster.vacate(2..2 * GROUP);
+        assert!(roster.look().is_none(), "two workers, who are awake");
+        assert!(roster.may_spin(0, 2) && !roster.may_spin(0, 1));
+        roster.enters(GROUP);
+        assert!(!roster.may_spin(0, 2) && roster.may_spin(0, 3));
+        let asleep = roster.announce(roster.begin_search(GROUP));
+        let look = roster.look().expect("it sleeps in another group");
+        assert_eq!(roster.call_on(look, 0, None), Attention::Woken);
+        let search = roster.withdraw(asleep);
+        roster.found(search, |_| 0);
+        roster.exits();
+        assert!(roster.may_spin(0, 2));
     }
 }

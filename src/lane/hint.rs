@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | 0 to 7 | the lane may hold something | submitters set, workers on their way to sleep clear |
 //! | 8 to 15 | the lane is paused | the pool's owner |
+//! | 29 | some worker is to go | who adds and removes workers |
 //! | 30 | tasks may wait in other sets than this | whoever places the first one there |
 //! | 31 | nothing more is to be started | the shutdown |
 //!
@@ -24,6 +25,7 @@ const LANES: LaneBits = (1 << MOST_LANES) - 1;
 pub(crate) struct Hint(pub(crate) u32);
 
 impl Hint {
+    pub(crate) const LEAVING: u32 = 1 << 29;
     pub(crate) const ELSEWHERE: u32 = 1 << 30;
     pub(crate) const GIVEN_UP: u32 = 1 << 31;
 
@@ -61,6 +63,11 @@ impl Hint {
     }
 
     #[inline(always)]
+    pub(crate) fn is_leaving(self) -> bool {
+        self.0 & Self::LEAVING != 0
+    }
+
+    #[inline(always)]
     pub(crate) fn is_elsewhere(self) -> bool {
         self.0 & Self::ELSEWHERE != 0
     }
@@ -84,6 +91,8 @@ mod tests {
         assert!(Hint(0xff).is_plain() && !Hint(Hint::pausing(1)).is_plain());
         assert!(!hint.is_at_most(0) && Hint(0b100).is_at_most(2) && Hint(0).is_at_most(2));
         assert!(!Hint(Hint::GIVEN_UP).is_at_most(0));
+        assert!(Hint(Hint::LEAVING).is_leaving() && !hint.is_leaving());
+        assert!(!Hint(Hint::LEAVING).is_plain() && !Hint(Hint::LEAVING).is_at_most(0));
         assert_eq!(Hint(Hint::pausing(LaneBits::MAX)).open(), 0);
     }
 }

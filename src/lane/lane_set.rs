@@ -195,6 +195,16 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
         self.tell(Hint::ELSEWHERE);
     }
 
+    /// Tells the workers whether one of them is to go.
+    pub(crate) fn set_leaving(&self, leaving: bool) {
+        if leaving {
+            self.tell(Hint::LEAVING);
+        } else {
+            // ORDERING(lane-hint, idle-dekker): SeqCst, as all changes of the word.
+            self.occupied.fetch_and(!Hint::LEAVING, Ordering::SeqCst);
+        }
+    }
+
     fn tell(&self, bit: u32) {
         // ORDERING(lane-hint, idle-dekker): SeqCst, as all changes of the word.
         self.occupied.fetch_or(bit, Ordering::SeqCst);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::WorkerPool;
-use super::shutdown::Owner;
+use super::hiring::{Live, When, hire_threads, start_threads};
+use super::owner::{Owned, Owner};
 use crate::clock::Clock;
 use crate::config::WorkerPoolConfig;
 use crate::cpus;
@@ -13,11 +14,10 @@ use crate::idle::parker::Parker;
 use crate::idle::{Sleeper, pace};
 use crate::service::{BatchService, Service};
 use crate::stats::{PerformanceMonitor, Watch};
-use crate::sync::thread;
+use crate::worker;
 use crate::worker::batch_shift::BatchShift;
+#[cfg(feature = "tokio")]
 use crate::worker::shift::Shift;
-use crate::worker::thread::make_state_of;
-use crate::worker::{self, nesting};
 
 /// Builds a pool.
 ///
@@ -92,7 +92,7 @@ impl PoolBuilder {
         kind: Kind,
     ) -> Result<Arc<Engine<Q, R, E>>, BuildError> {
         config.validate()?;
-        let sleepers = (0..config.workers()).map(|_| sleeper()).collect::<Vec<_>>();
+        let sleepers = (0..config.places()).map(|_| sleeper()).collect::<Vec<_>>();
         let engine = Engine::new(config, clock, watch, sleepers);
         Ok(Arc::new(match kind {
             Kind::Singles => engine,
@@ -149,7 +149,7 @@ impl PoolBuilder {
         self,
         kind: Kind,
         service: S,
-        live: fn(&S, Recruit<Q, R, E>),
+        live: Live<S, Q, R, E>,
     ) -> Result<WorkerPool<Q, R, E>, BuildError>
     where
         Q: Send + 'static,
@@ -169,46 +169,18 @@ impl PoolBuilder {
         pace::calibrate();
         let service = Arc::new(service);
         let (exit, exits) = flume::bounded(0);
-        let (ready, failures) = flume::unbounded();
-        let longest_run = match kind {
-            Kind::Singles => engine.config.max_run_length,
-            // A batch takes what it needs one by one, and nothing waits in a hand while it runs.
-            Kind::Batches => 1,
-        };
-        let mut threads = Vec::with_capacity(engine.blocks.len());
-        let mut failure = None;
-        for worker in 0..engine.blocks.len() {
-            let recruit = Recruit {
-                worker,
-                engine: Arc::clone(&engine),
-                longest_run,
-                ready: ready.clone(),
-            };
-            let (service, exit) = (Arc::clone(&service), exit.clone());
-            let named =
-                thread::Builder::new().name(format!("{}-{worker}", engine.config.thread_name));
-            let sized = match engine.config.thread_stack_size {
-                Some(bytes) => named.stack_size(bytes),
-                None => named,
-            };
-            match sized.spawn(move || {
-                live(&service, recruit);
-                drop(exit);
-            }) {
-                Ok(handle) => threads.push(handle),
-                Err(source) => {
-                    failure = Some(BuildError::Spawn { worker, source });
-                    break;
-                }
-            }
-        }
-        drop((ready, exit));
-        // Ends when every worker has its state or has failed to make it.
-        for (worker, message) in failures.iter() {
-            failure.get_or_insert(BuildError::Service { worker, message });
-        }
-        let owner = Owner::new(Arc::clone(&engine), exits, threads, longest_run);
-        match failure {
+        let workers: Vec<usize> = engine.shards.crew.present().collect();
+        let hired = start_threads(&service, live, &engine, &workers, &exit, When::AtFirst);
+        let owner = Owner::new(Owned {
+            hire: hire_threads(&service, live),
+            exit: exit.downgrade(),
+            exits,
+            threads: hired.threads,
+            longest_run: engine.longest_run(),
+            engine: Arc::clone(&engine),
+        });
+        drop(exit);
+        match hired.failure {
             None => Ok(WorkerPool {
                 engine,
                 owner: Arc::new(owner),
@@ -216,7 +188,7 @@ impl PoolBuilder {
             Some(failure) => {
                 engine.close();
                 owner.join();
-                Err(failure)
+                Err(failure.into())
             }
         }
     }
@@ -235,10 +207,8 @@ impl PoolBuilder {
         Q: Send + 'static,
         S: crate::AsyncService<Q>,
     {
-        let service = Arc::new(service);
-        let make = |worker| service.state(worker);
-        self.start_async(Kind::Singles, make, |state, shift| {
-            worker::async_task::work(Arc::clone(&service), state, shift)
+        self.start_async(Kind::Singles, service, S::state, |service, state, shift| {
+            worker::async_task::work(service, state, shift)
         })
     }
 
@@ -255,28 +225,31 @@ impl PoolBuilder {
         Q: Send + 'static,
         S: crate::AsyncBatchService<Q>,
     {
-        let service = Arc::new(service);
-        let make = |worker| service.state(worker);
-        self.start_async(Kind::Batches, make, |state, shift| {
-            worker::batch_task::work(Arc::clone(&service), state, BatchShift::new(shift))
+        self.start_async(Kind::Batches, service, S::state, |service, state, shift| {
+            worker::batch_task::work(service, state, BatchShift::new(shift))
         })
     }
 
-    /// Starts tokio tasks that work so.
+    /// Starts tokio tasks that make their states and work so.
     #[cfg(feature = "tokio")]
-    fn start_async<Q, R, E, T, W>(
+    fn start_async<Q, R, E, S, T, W>(
         self,
         kind: Kind,
-        make: impl Fn(usize) -> T,
-        work: impl Fn(T, Shift<Q, R, E>) -> W,
+        service: S,
+        make: fn(&S, usize) -> T,
+        work: fn(Arc<S>, T, Shift<Q, R, E>) -> W,
     ) -> Result<WorkerPool<Q, R, E>, BuildError>
     where
         Q: Send + 'static,
         R: Send + 'static,
         E: Send + 'static,
+        S: Send + Sync + 'static,
+        T: 'static,
         W: Future<Output = ()> + Send + 'static,
     {
+        use super::hiring::{Trade, hire_tasks};
         use crate::idle::waker_cell::WakerCell;
+        use crate::worker::thread::make_state_of;
 
         let Self {
             config,
@@ -294,22 +267,30 @@ impl PoolBuilder {
         if matches!(kind, Kind::Batches) && lingers && !has_timer(&runtime) {
             return Err(BuildError::NoTimer);
         }
-        let mut states = Vec::with_capacity(engine.blocks.len());
-        for worker in 0..engine.blocks.len() {
-            let made = make_state_of(|| make(worker));
-            states.push(made.map_err(|message| BuildError::Service { worker, message })?);
+        let service = Arc::new(service);
+        let mut states = Vec::new();
+        for worker in engine.shards.crew.present() {
+            let made = make_state_of(|| make(&service, worker));
+            let made = made.map_err(|message| BuildError::Service { worker, message })?;
+            states.push((worker, made));
         }
         let (exit, exits) = flume::bounded(0);
-        for (worker, state) in states.into_iter().enumerate() {
-            // Hoarding costs more than a claim when the tasks held may wait for one that sleeps.
-            let work = work(state, Shift::new(Arc::clone(&engine), worker, 1));
-            let exit = exit.clone();
-            runtime.spawn(async move {
-                work.await;
-                drop(exit);
-            });
+        let trade = Trade {
+            make,
+            work,
+            runtime,
+        };
+        for (worker, state) in states {
+            trade.start(&service, &engine, worker, state, &exit);
         }
-        let owner = Owner::new(Arc::clone(&engine), exits, Vec::new(), 1);
+        let owner = Owner::new(Owned {
+            engine: Arc::clone(&engine),
+            hire: hire_tasks(&service, trade),
+            exit: exit.downgrade(),
+            exits,
+            threads: Vec::new(),
+            longest_run: 1,
+        });
         Ok(WorkerPool {
             engine,
             owner: Arc::new(owner),
@@ -330,38 +311,4 @@ fn has_timer(runtime: &tokio::runtime::Handle) -> bool {
 enum Kind {
     Singles,
     Batches,
-}
-
-/// What a worker's thread starts with.
-struct Recruit<Q, R, E> {
-    worker: usize,
-    engine: Arc<Engine<Q, R, E>>,
-    longest_run: usize,
-    /// Where it says that it could not make its state; dropped when it has done so.
-    ready: flume::Sender<(usize, String)>,
-}
-
-impl<Q, R, E> Recruit<Q, R, E> {
-    /// The life of a worker's thread: makes its state, and works.
-    fn serve<T>(self, make: impl FnOnce(usize) -> T, work: impl FnOnce(T, Shift<Q, R, E>)) {
-        let Self {
-            worker,
-            engine,
-            longest_run,
-            ready,
-        } = self;
-        let _inside = nesting::enter(Arc::as_ptr(&engine).addr());
-        let state = match make_state_of(|| make(worker)) {
-            Ok(state) => state,
-            Err(message) => {
-                // The builder may have given up already.
-                let _ = ready.send((worker, message));
-                return;
-            }
-        };
-        let shift = Shift::new(engine, worker, longest_run);
-        // The builder waits until all have sent or gone, so the sender must not outlive this.
-        drop(ready);
-        work(state, shift);
-    }
 }

@@ -1,6 +1,6 @@
 //! The handle: everything a user does with a pool.
 //!
-//! 1. [`builder`] starts the workers.
+//! 1. [`builder`] builds it, [`hiring`] starts workers, and [`owner`] adds and removes some.
 //! 2. [`ways_in`] hands requests over, one at a time.
 //! 3. [`batch`] hands over many and keeps their order.
 //! 4. [`stream`] hands over many and takes results as they come.
@@ -11,7 +11,9 @@
 mod batch;
 mod batch_processor;
 mod builder;
+mod hiring;
 mod load_balancer;
+mod owner;
 mod scheduler;
 mod shutdown;
 mod stream;
@@ -57,7 +59,7 @@ use crate::task::TaskPriority;
 /// ```
 pub struct WorkerPool<Q, R, E> {
     engine: Arc<Engine<Q, R, E>>,
-    owner: Arc<shutdown::Owner<Q, R, E>>,
+    owner: Arc<owner::Owner<Q, R, E>>,
 }
 
 impl<Q, R, E> Clone for WorkerPool<Q, R, E> {
@@ -73,7 +75,7 @@ impl<Q, R, E> fmt::Debug for WorkerPool<Q, R, E> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("WorkerPool")
-            .field("workers", &self.engine.blocks.len())
+            .field("workers", &self.engine.shards.crew.workers())
             .field("lanes", &self.engine.shards.shared.len())
             .field("closed", &self.engine.shards.shared.is_closed())
             .finish_non_exhaustive()
@@ -200,14 +202,15 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         &self.engine.config
     }
 
-    /// How many workers the pool was built with.
+    /// How many workers the pool has: as many as it was built with, or was last [told](WorkerPool::set_workers) to
+    /// have. Those that have ended by themselves count.
     pub fn workers(&self) -> usize {
-        self.engine.blocks.len()
+        self.engine.shards.crew.workers()
     }
 
-    /// The share of workers that run a task now, 0 to 1.
+    /// The share of workers that run a task now, 0 to 1, of those that have not ended.
     pub fn usage_ratio(&self) -> f64 {
-        self.engine.busy() as f64 / self.engine.blocks.len() as f64
+        self.engine.usage_ratio()
     }
 
     /// All statistics at this moment. Costs some microseconds and holds nobody up.
@@ -262,10 +265,11 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// ```
     pub fn starvation_bound(&self, priority: TaskPriority) -> u64 {
         let lane = self.engine.lane_of(priority);
-        let bound = self
-            .engine
-            .config
-            .starvation_bound(lane, self.owner.longest_run());
+        let bound = self.engine.config.starvation_bound(
+            lane,
+            self.engine.eligible(lane),
+            self.owner.longest_run(),
+        );
         bound * self.engine.sets_at_home() as u64
     }
 }

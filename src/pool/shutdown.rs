@@ -1,15 +1,10 @@
 //! The end of a pool: nothing more comes in, everything that came in is accounted for.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::WorkerPool;
-use crate::engine::Engine;
-use crate::events::EventStream;
-use crate::panics;
 use crate::stats::WorkerPoolStatistics;
-use crate::sync::{Mutex, thread};
+use crate::sync::thread;
 use crate::task::TaskContext;
 
 /// What a shutdown came to.
@@ -56,84 +51,6 @@ pub struct RunningTask {
     pub context: TaskContext,
 }
 
-/// What the last handle leaves behind: the way to tell that all workers have ended.
-pub(super) struct Owner<Q, R, E> {
-    engine: Arc<Engine<Q, R, E>>,
-    /// Disconnected once every worker has ended: each holds a sender and sends nothing.
-    exits: flume::Receiver<std::convert::Infallible>,
-    threads: Mutex<Vec<thread::JoinHandle<()>>>,
-    longest_run: usize,
-}
-
-impl<Q, R, E> Owner<Q, R, E> {
-    pub(super) fn new(
-        engine: Arc<Engine<Q, R, E>>,
-        exits: flume::Receiver<std::convert::Infallible>,
-        threads: Vec<thread::JoinHandle<()>>,
-        longest_run: usize,
-    ) -> Self {
-        Self {
-            engine,
-            exits,
-            threads: Mutex::new(threads),
-            longest_run,
-        }
-    }
-
-    pub(super) fn longest_run(&self) -> usize {
-        self.longest_run
-    }
-
-    /// Waits until all workers but `waiting` have ended or the deadline passes. Returns whether they
-    /// have. `events` were subscribed to before the pool closed.
-    fn all_ended(&self, deadline: Option<Instant>, waiting: usize, events: &EventStream) -> bool {
-        if waiting == 0 {
-            let ended = match deadline {
-                Some(deadline) => self.exits.recv_deadline(deadline).err(),
-                None => self
-                    .exits
-                    .recv()
-                    .err()
-                    .map(|_| flume::RecvTimeoutError::Disconnected),
-            };
-            return matches!(ended, Some(flume::RecvTimeoutError::Disconnected));
-        }
-        // Each worker says that it has ended after it has taken itself off.
-        while self.engine.alive() > waiting {
-            let left = match deadline {
-                Some(deadline) => deadline.saturating_duration_since(Instant::now()),
-                None => Duration::MAX,
-            };
-            if left.is_zero() || events.recv_timeout(left).is_none() {
-                return self.engine.alive() <= waiting;
-            }
-        }
-        true
-    }
-
-    /// Takes the ended threads off the system's hands.
-    pub(super) fn join(&self) {
-        for handle in std::mem::take(&mut *self.threads.lock()) {
-            // A worker's panics are caught; what is left is the end of the process.
-            let _ = handle.join();
-        }
-    }
-}
-
-impl<Q, R, E> Drop for Owner<Q, R, E> {
-    fn drop(&mut self) {
-        // Not joined: the last handle may be dropped on a worker, or while one runs for long.
-        self.engine.close();
-        self.engine.abandon_queued(panics::discard);
-    }
-}
-
-impl<Q, R, E> fmt::Debug for Owner<Q, R, E> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Owner").finish_non_exhaustive()
-    }
-}
-
 impl<Q, R, E> WorkerPool<Q, R, E> {
     /// Accepts nothing more, runs what was accepted for at most `limit`, then abandons the rest:
     /// answers every caller, hands back the requests that were not started, and names the tasks
@@ -177,18 +94,15 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         if self.engine.alive() == 0 {
             self.owner.join();
         }
-        let running = self
-            .engine
-            .blocks
-            .iter()
-            .enumerate()
-            .filter_map(|(worker, block)| {
-                block.running().map(|(lane, context)| RunningTask {
+        let running = self.engine.shards.crew.used().filter_map(|worker| {
+            self.engine.blocks[worker]
+                .running()
+                .map(|(lane, context)| RunningTask {
                     worker,
                     lane,
                     context,
                 })
-            });
+        });
         let running: Vec<_> = running.collect();
         ShutdownReport {
             drained,

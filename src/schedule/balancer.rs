@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use super::LoadBalancingStrategy;
 use super::adaptive::{AdaptiveLoadController, BalanceChange, BalanceWindow};
 use super::balance::{self, Load, WeightTable};
+use super::crew::Takers;
 use crate::sync::Mutex;
 use crate::sync::counter::{AtomicU32, AtomicU64, Ordering};
 
@@ -136,31 +137,35 @@ impl Balancer {
         self.epoch.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Chooses one of so many workers. `ticket` counts the choices.
+    /// Chooses one of these workers. `ticket` counts the choices.
     pub(crate) fn choose(
         &self,
         ticket: u64,
-        workers: usize,
+        takers: Takers,
         load: impl Fn(usize) -> Load,
     ) -> Choice {
+        let workers = takers.count();
+        let load = |number| load(takers.place(number));
+        let in_turn = (ticket % workers as u64) as usize;
         let worker = match self.in_force() {
             LoadBalancingStrategy::LeastConnections => {
-                balance::least_connections(workers, ticket, load)
+                takers.place(balance::least_connections(workers, ticket, load))
             }
             LoadBalancingStrategy::ResponseTimeWeighted => {
-                balance::response_weighted(workers, balance::scatter(ticket), load)
+                let random = balance::scatter(ticket);
+                takers.place(balance::response_weighted(workers, random, load))
             }
             LoadBalancingStrategy::WeightedRoundRobin => {
                 let worker = self.weights.load().at(ticket);
-                // Some are kept for other lanes: their turns go around.
-                if worker < workers {
+                // Some are kept for other lanes, or are not there: their turns go around.
+                if takers.has(worker) {
                     worker
                 } else {
-                    (ticket % workers as u64) as usize
+                    takers.place(in_turn)
                 }
             }
             LoadBalancingStrategy::RoundRobin | LoadBalancingStrategy::AdaptiveHybrid => {
-                (ticket % workers as u64) as usize
+                takers.place(in_turn)
             }
         };
         Choice {
@@ -197,5 +202,35 @@ impl Balancer {
         // Relaxed: as in `strategy`.
         self.in_force.store(change.to as u32, Ordering::Relaxed);
         Some(change)
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::super::crew::Crew;
+    use super::*;
+    use crate::lane::pick::LaneBits;
+
+    #[test]
+    fn nothing_is_for_a_worker_that_is_not_there() {
+        // Four general places, of which the first two are filled, and a reserved one.
+        let crew = Crew::new(&[LaneBits::MAX; 5], 1, 3);
+        let idle = |worker| {
+            assert!([0, 1, 4].contains(&worker), "{worker} is not there");
+            Load {
+                outstanding: 1,
+                response_ns: 1,
+            }
+        };
+        for asked in LoadBalancingStrategy::ALL {
+            let balancer = Balancer::new(asked, &[1, 2, 9, 9, 3], 5);
+            let mut turns = [0_u32; 5];
+            (0..240).for_each(|ticket| {
+                let choice = balancer.choose(ticket, crew.takers(0), idle);
+                turns[choice.worker] += 1;
+            });
+            assert_eq!(turns[2] + turns[3], 0, "{asked:?}");
+            assert!([0, 1, 4].iter().all(|worker| turns[*worker] > 0));
+        }
     }
 }

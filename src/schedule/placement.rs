@@ -6,6 +6,7 @@ use crossbeam_utils::CachePadded;
 
 use super::SchedulingStrategy;
 use super::balance;
+use super::crew::Takers;
 use crate::sync::counter::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::thread;
 
@@ -129,27 +130,29 @@ impl Placement {
         self.epoch.load(Ordering::Relaxed)
     }
 
-    /// The worker, of so many that may take it, in whose shard a task goes; `None` for the shared set.
+    /// The worker, of those who may take it, in whose shard a task goes; `None` for the shared set.
     pub(crate) fn choose(
         &self,
         plan: Plan,
-        workers: usize,
+        takers: Takers,
         queued: impl Fn(usize) -> u64,
     ) -> Option<usize> {
-        let workers_number = workers as u64;
-        match plan.strategy() {
-            SchedulingStrategy::RoundRobin => Some((self.ticket() % workers_number) as usize),
+        let workers = takers.count();
+        let chosen = match plan.strategy() {
+            SchedulingStrategy::RoundRobin => Some((self.ticket() % workers as u64) as usize),
             SchedulingStrategy::Random => {
-                Some((balance::scatter(self.ticket()) % workers_number) as usize)
+                Some((balance::scatter(self.ticket()) % workers as u64) as usize)
             }
             SchedulingStrategy::LeastLoaded => {
                 let random = balance::scatter(self.ticket());
+                let queued = |number| queued(takers.place(number));
                 Some(balance::less_loaded_of_two(workers, random, queued))
             }
             SchedulingStrategy::HashBased | SchedulingStrategy::PriorityBased => plan
                 .has_sub_rings()
                 .then(|| thread::stripe() % self.sub_rings.min(workers)),
-        }
+        };
+        chosen.map(|number| takers.place(number))
     }
 
     /// Whether the next decision is one of those that are timed.
@@ -219,13 +222,16 @@ mod tests {
     fn round_robin_goes_around_and_keys_stay_in_order_for_ever() {
         let placement = Placement::new(SchedulingStrategy::RoundRobin, 1);
         let chosen: Vec<_> = (0..4)
-            .map(|_| placement.choose(placement.plan(), 3, |_| 0))
+            .map(|_| placement.choose(placement.plan(), Takers::first(3), |_| 0))
             .collect();
         assert_eq!(chosen, [Some(0), Some(1), Some(2), Some(0)]);
         assert!(!placement.plan().is_keyed());
         let hashed = placement.change(SchedulingStrategy::HashBased);
         assert_eq!(hashed, (SchedulingStrategy::RoundRobin, 1));
-        assert_eq!(placement.choose(placement.plan(), 3, |_| 0), None);
+        assert_eq!(
+            placement.choose(placement.plan(), Takers::first(3), |_| 0),
+            None
+        );
         let usual = placement.change(SchedulingStrategy::PriorityBased);
         assert_eq!(usual, (SchedulingStrategy::HashBased, 2));
         assert!(placement.plan().is_keyed() && !placement.plan().is_usual());

@@ -11,17 +11,39 @@
 //! or by stealing, it looks at before it sleeps, so that the idle protocol holds for all sets alike. Where
 //! nobody steals a shard is its worker's alone, and submitters wake that worker.
 //!
-//! A worker that ends closes its shard first. What is left there nobody adds to, and all others are at home
-//! in it.
+//! A worker that ends *leaves* its shard: all others are at home in it from then on, and nobody adds to it. A
+//! submitter that did not know yet may still put a task there. So where a task in a shard is one worker's alone, its
+//! submitter looks once more afterwards whether the shard is left, and if it is, calls whoever comes. A worker in the
+//! same place takes the shard over again.
+//!
+//! A shard is made when the first worker comes to its place; places that never had one are in no loop.
+//!
+//! # Nothing is left behind
+//!
+//! A submitter claims a position in a shard, calls the shard's worker if that sleeps, and loads whether the shard is
+//! left. Its worker marks it as left, then wakes every sleeper. Another worker announces its sleep, loads whether the
+//! shard is left, and looks at its tails if so. All of these are `SeqCst`. For each other worker that is about to
+//! sleep:
+//!
+//! - **It reads the shard as not left.** Then it has announced before the mark, so the wake-up after the mark finds
+//!   it, and its next look reads the mark.
+//! - **It reads the shard as left, and sees the claim.** Then it does not sleep.
+//! - **It reads the shard as left, and the claim comes after.** Then the submitter reads the mark, calls whoever
+//!   comes, and finds the announcement.
+//!
+//! If somebody comes to the place meanwhile, the submitter may read the shard as not left again. Then it has looked
+//! for that worker before, and not found it asleep; so the worker announces after the claim, and sees it.
 //!
 //! # Orderings
 //!
 //! - `lane-hint`, `idle-dekker`: the word of the shared set points elsewhere before any other set is there.
-//! - `shard-left`: a shard is left after it was closed, so who sees it left sees what is in it.
+//! - `shard-left`: a shard is left, or taken over, before the epoch says so.
 
+use std::ops::Index;
 use std::sync::OnceLock;
 
 use super::Key;
+use super::crew::Crew;
 use crate::lane::pick::LaneBits;
 use crate::lane::{Annex, LaneSet};
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -31,14 +53,14 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) struct Shard<T, X: Annex<T>> {
     pub(crate) tasks: LaneSet<T, X>,
     pub(crate) runs: LaneSet<Key>,
-    /// 1 once its worker has ended.
+    /// 1 while its place has no worker. Written under the engine's lock.
     left: AtomicUsize,
 }
 
 impl<T, X: Annex<T>> Shard<T, X> {
     pub(crate) fn is_left(&self) -> bool {
-        // ORDERING(shard-left): Acquire: what was put there before the close is seen; SeqCst for the last
-        // look of `idle-dekker`.
+        // ORDERING(idle-dekker): SeqCst: a submitter has claimed its position before, a worker that is about
+        // to sleep has announced that.
         self.left.load(Ordering::SeqCst) != 0
     }
 }
@@ -49,16 +71,56 @@ pub(crate) struct Apart<T, X: Annex<T>> {
     /// Runs that any worker may take.
     pub(crate) runs: LaneSet<Key>,
     /// A shard for each worker.
-    pub(crate) shards: Box<[Shard<T, X>]>,
-    /// How many workers have ended.
-    leavers: AtomicUsize,
+    pub(crate) shards: Row<T, X>,
+    /// How often a shard was left or taken over.
+    epoch: AtomicUsize,
+}
+
+/// A shard, once somebody has come to its place. Boxed, so that a free place takes two words.
+type Place<T, X> = OnceLock<Box<Shard<T, X>>>;
+
+/// The shards by the places of their workers, made when somebody first comes there.
+#[derive(Debug)]
+pub(crate) struct Row<T, X: Annex<T>> {
+    places: Box<[Place<T, X>]>,
+    /// Places below this are filled from the first one on; those from here on always.
+    first_reserved: usize,
+}
+
+impl<T, X: Annex<T>> Row<T, X> {
+    /// The shards that there are, with their numbers, lowest first.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (usize, &Shard<T, X>)> {
+        let (general, reserved) = self.places.split_at(self.first_reserved);
+        let general = general.iter().map_while(OnceLock::get).enumerate();
+        let reserved = reserved.iter().filter_map(OnceLock::get);
+        let shards = general.chain((self.first_reserved..).zip(reserved));
+        shards.map(|(place, shard)| (place, &**shard))
+    }
+
+    /// The shards that there are.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Shard<T, X>> {
+        self.numbered().map(|(_, shard)| shard)
+    }
+
+    /// The shard of a place, if anybody ever came there.
+    pub(crate) fn get(&self, place: usize) -> Option<&Shard<T, X>> {
+        self.places[place].get().map(|shard| &**shard)
+    }
+}
+
+impl<T, X: Annex<T>> Index<usize> for Row<T, X> {
+    type Output = Shard<T, X>;
+
+    fn index(&self, place: usize) -> &Shard<T, X> {
+        self.get(place).expect("a worker has come to this place")
+    }
 }
 
 impl<T, X: Annex<T>> Apart<T, X> {
-    /// How many workers have ended: when it changes, more shards are everybody's home.
-    pub(crate) fn leavers(&self) -> usize {
-        // ORDERING(shard-left): Acquire, as in `is_left`.
-        self.leavers.load(Ordering::Acquire)
+    /// When this changes, other shards are everybody's home.
+    pub(crate) fn epoch(&self) -> usize {
+        // ORDERING(shard-left): Acquire: what has changed before is seen.
+        self.epoch.load(Ordering::Acquire)
     }
 }
 
@@ -92,31 +154,35 @@ pub(crate) struct Shards<T, X: Annex<T>> {
     /// The lanes that all workers share.
     pub(crate) shared: LaneSet<T, X>,
     apart: OnceLock<Apart<T, X>>,
-    workers: usize,
+    /// Who takes from them.
+    pub(crate) crew: Crew,
+    /// In so many parts a shared lane's capacity is divided.
+    parts: usize,
     stealing: bool,
     /// Shards that all workers are at home in.
     common: usize,
 }
 
 impl<T, X: Annex<T>> Shards<T, X> {
-    /// For so many workers and lanes of these capacities. With `sub_rings` above 1 so many shards are
+    /// For these workers and lanes of these capacities. With `sub_rings` above 1 so many shards are
     /// everybody's home.
     pub(crate) fn new(
         capacities: impl IntoIterator<Item = usize>,
-        workers: usize,
+        crew: Crew,
         stealing: bool,
         sub_rings: usize,
     ) -> Self {
         Self {
             shared: LaneSet::new(capacities),
             apart: OnceLock::new(),
-            workers,
+            parts: crew.workers(),
             stealing,
             common: if sub_rings > 1 {
-                sub_rings.min(workers)
+                sub_rings.min(crew.workers())
             } else {
                 0
             },
+            crew,
         }
     }
 
@@ -130,24 +196,36 @@ impl<T, X: Annex<T>> Shards<T, X> {
         self.stealing
     }
 
-    /// Makes the sets beside the shared one. A lane of each shard holds the worker's part of what the shared
-    /// one holds, rounded up.
+    /// Makes the sets beside the shared one, with a shard for each worker that there is.
     pub(crate) fn make_apart(&self) -> &Apart<T, X> {
         // Before the sets are there, so that whoever uses them has pointed to them.
         self.shared.point_elsewhere();
         self.apart.get_or_init(|| {
-            let capacities =
-                || (0..self.shared.len()).map(|lane| self.shared.lane(lane).ring.capacity());
-            let shard = |_| Shard {
-                tasks: LaneSet::new(capacities().map(|all| all.div_ceil(self.workers))),
-                runs: LaneSet::new(capacities()),
-                left: AtomicUsize::new(0),
+            let mut shards = Row {
+                places: (0..self.crew.places()).map(|_| OnceLock::new()).collect(),
+                first_reserved: self.crew.first_reserved(),
             };
-            Apart {
-                runs: LaneSet::new(capacities()),
-                shards: (0..self.workers).map(shard).collect(),
-                leavers: AtomicUsize::new(0),
+            for place in self.crew.present() {
+                shards.places[place] = OnceLock::from(self.make_shard());
             }
+            Apart {
+                runs: LaneSet::new(self.capacities()),
+                shards,
+                epoch: AtomicUsize::new(0),
+            }
+        })
+    }
+
+    fn capacities(&self) -> impl Iterator<Item = usize> {
+        (0..self.shared.len()).map(|lane| self.shared.lane(lane).ring.capacity())
+    }
+
+    /// A lane of each shard holds the worker's part of what the shared one holds, rounded up.
+    fn make_shard(&self) -> Box<Shard<T, X>> {
+        Box::new(Shard {
+            tasks: LaneSet::new(self.capacities().map(|all| all.div_ceil(self.parts))),
+            runs: LaneSet::new(self.capacities()),
+            left: AtomicUsize::new(0),
         })
     }
 
@@ -157,7 +235,8 @@ impl<T, X: Annex<T>> Shards<T, X> {
             return 1;
         };
         // Of each: tasks and runs. The shared ones, its own, those of sub-rings and of workers that ended.
-        2 * (2 + self.common + apart.leavers())
+        let left = apart.shards.iter().filter(|shard| shard.is_left());
+        2 * (2 + self.common + left.count())
     }
 
     /// Whether a worker takes tasks of a shard by turns.
@@ -178,12 +257,8 @@ impl<T, X: Annex<T>> Shards<T, X> {
     ) -> impl Iterator<Item = &'a Shard<T, X>> {
         let visible =
             move |(shard, _): &(usize, _)| self.stealing || self.is_home(worker, *shard, apart);
-        apart
-            .shards
-            .iter()
-            .enumerate()
-            .filter(visible)
-            .map(|(_, shard)| shard)
+        let shards = apart.shards.numbered().filter(visible);
+        shards.map(|(_, shard)| shard)
     }
 
     fn any(&self, seat: Seat, lanes: LaneBits, elsewhere: bool, looks: &Looks<T, X>) -> bool {
@@ -221,6 +296,9 @@ impl<T, X: Annex<T>> Shards<T, X> {
     /// Whether this worker must not sleep: the last look of the idle protocol.
     pub(crate) fn any_stirs(&self, seat: Seat) -> bool {
         let hint = self.shared.last_hint();
+        if hint.is_leaving() && self.crew.is_to_go(seat.worker) {
+            return true;
+        }
         let looks = Looks {
             shared: LaneSet::any_stirs,
             tasks: LaneSet::any_holds,
@@ -251,12 +329,11 @@ impl<T, X: Annex<T>> Shards<T, X> {
         let Some(apart) = self.apart().filter(|_| hint.is_elsewhere()) else {
             return shared;
         };
-        let open = apart
-            .shards
-            .iter()
-            .enumerate()
-            .filter(|(number, shard)| self.is_open_to_all(*number) || shard.is_left())
-            .map(|(_, shard)| shard.tasks.waiting(lanes) + shard.runs.waiting(lanes));
+        let is_open = |(number, shard): &(usize, &Shard<T, X>)| {
+            self.is_open_to_all(*number) || shard.is_left()
+        };
+        let open = apart.shards.numbered().filter(is_open);
+        let open = open.map(|(_, shard)| shard.tasks.waiting(lanes) + shard.runs.waiting(lanes));
         shared + apart.runs.waiting(lanes) + open.sum::<usize>()
     }
 
@@ -285,17 +362,33 @@ impl<T, X: Annex<T>> Shards<T, X> {
         self.shared.close();
     }
 
-    /// A worker has ended: its shard is everybody's.
+    /// A worker has ended: its shard is everybody's. One caller at a time, who then wakes every sleeper.
     pub(crate) fn leave(&self, worker: usize) {
+        if let Some(apart) = self.apart()
+            && let Some(shard) = apart.shards.get(worker)
+        {
+            self.hand_over(apart, shard, 1);
+        }
+    }
+
+    /// A worker comes to a place: the shard is its own. One caller at a time; if the place is a new one he wakes
+    /// every sleeper before anybody places a task there.
+    pub(crate) fn take_over(&self, worker: usize) {
         let Some(apart) = self.apart() else {
             return;
         };
-        let shard = &apart.shards[worker];
-        shard.tasks.close();
-        // ORDERING(shard-left): Release, after the close; SeqCst for `idle-dekker`: whoever is about to
-        // sleep sees it, or is woken by the call that follows.
-        if shard.left.swap(1, Ordering::SeqCst) == 0 {
-            apart.leavers.fetch_add(1, Ordering::SeqCst);
-        }
+        let place = &apart.shards.places[worker];
+        let shard = place.get_or_init(|| self.make_shard());
+        self.hand_over(apart, shard, 0);
+        // Who reads the word in his last look after this sees the shard; who has read it before is woken.
+        self.shared.point_elsewhere();
+    }
+
+    fn hand_over(&self, apart: &Apart<T, X>, shard: &Shard<T, X>, left: usize) {
+        // ORDERING(idle-dekker): SeqCst: a submitter that does not see it is seen, and whoever is about to
+        // sleep sees it or is woken by the call that follows.
+        shard.left.swap(left, Ordering::SeqCst);
+        // ORDERING(shard-left): Release, after the change.
+        apart.epoch.fetch_add(1, Ordering::SeqCst);
     }
 }

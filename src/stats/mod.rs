@@ -20,4 +20,4 @@ pub(crate) use monitor::Watch;
 pub use snapshot::{
     Imbalance, LaneStatistics, WorkerHealthStatus, WorkerPoolStatistics, WorkerStatistics,
 };
-pub(crate) use worker_block::WorkerBlock;
+pub(crate) use worker_block::{Life, WorkerBlock};

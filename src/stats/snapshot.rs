@@ -14,7 +14,7 @@ use crate::task::Outcome;
 pub struct WorkerPoolStatistics {
     /// Each lane, lowest first.
     pub lanes: Vec<LaneStatistics>,
-    /// Each worker.
+    /// Each worker by its number, those who have ended and places without a worker included.
     pub workers: Vec<WorkerStatistics>,
     /// From acceptance to start, of tasks that were submitted while the worker that took them was
     /// idle: what the pool adds when nothing is in the way. Of the timed sample.
@@ -69,8 +69,10 @@ pub enum WorkerHealthStatus {
     Idle,
     /// Runs a task.
     Busy,
-    /// Has ended.
+    /// Has ended, or was removed.
     Stopped,
+    /// Nobody was ever in this place; see [`WorkerPool::set_workers`](crate::WorkerPool::set_workers).
+    Absent,
 }
 
 /// One worker's statistics.
@@ -85,7 +87,7 @@ pub struct WorkerStatistics {
     pub panics: u64,
     /// Tasks that it took out of other workers' lanes.
     pub stolen: u64,
-    /// How long it has lived.
+    /// How long it has lived, with those who had its number before.
     pub alive: Duration,
     /// How long of that it looked for work or slept; spells of a microsecond are not counted.
     pub idle: Duration,

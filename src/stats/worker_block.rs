@@ -20,6 +20,8 @@ pub(crate) struct WorkerBlock {
     /// When the worker began and ended, on the pool's clock; 0 for not yet.
     started_ns: AtomicU64,
     stopped_ns: AtomicU64,
+    /// How long those lived who were in this place before.
+    former_ns: AtomicU64,
     /// How long it searched or slept, episodes of a spin's length left out.
     idle_ns: AtomicU64,
     /// How long it was idle though the task that it took next was waiting before: of the sample.
@@ -67,6 +69,17 @@ impl Response {
     }
 }
 
+/// Whether a place has a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It never had one.
+    None,
+    /// It has one.
+    Now,
+    /// It has none any more.
+    Over,
+}
+
 #[derive(Debug)]
 struct LaneBlock {
     /// Tasks that the worker has ever taken.
@@ -106,6 +119,7 @@ impl WorkerBlock {
             dispatch: Histogram::new(),
             started_ns: AtomicU64::new(0),
             stopped_ns: AtomicU64::new(0),
+            former_ns: AtomicU64::new(0),
             idle_ns: AtomicU64::new(0),
             idle_backlogged_ns: AtomicU64::new(0),
             panics: AtomicU64::new(0),
@@ -223,7 +237,11 @@ impl WorkerBlock {
         bump(&self.panics, 1);
     }
 
+    /// A worker begins in this place: the first one, or one after another.
     pub(crate) fn record_start(&self, now_ns: u64) {
+        let (lived_ns, _) = self.lifetime_ns(now_ns);
+        self.former_ns.store(lived_ns, Ordering::Relaxed);
+        self.stopped_ns.store(0, Ordering::Relaxed);
         self.started_ns.store(now_ns, Ordering::Relaxed);
     }
 
@@ -288,18 +306,16 @@ impl WorkerBlock {
         self.idle_backlogged_ns.load(Ordering::Relaxed)
     }
 
-    /// How long the worker has lived at `now_ns`, and whether it has ended.
-    pub(crate) fn lifetime_ns(&self, now_ns: u64) -> (u64, bool) {
+    /// How long workers have lived in this place at `now_ns`, and whether there is one.
+    pub(crate) fn lifetime_ns(&self, now_ns: u64) -> (u64, Life) {
         let started = self.started_ns.load(Ordering::Relaxed);
         let stopped = self.stopped_ns.load(Ordering::Relaxed);
-        let end = if stopped == 0 { now_ns } else { stopped };
-        (
-            if started == 0 {
-                0
-            } else {
-                end.saturating_sub(started)
-            },
-            stopped != 0,
-        )
+        let (end, life) = match (started, stopped) {
+            (0, _) => (0, Life::None),
+            (_, 0) => (now_ns, Life::Now),
+            _ => (stopped, Life::Over),
+        };
+        let former_ns = self.former_ns.load(Ordering::Relaxed);
+        (former_ns + end.saturating_sub(started), life)
     }
 }

@@ -193,7 +193,7 @@ pub(crate) const fn patience(_times: u32) -> u32 {
 pub(crate) mod thread {
     pub(crate) use super::step_aside as yield_now;
     // Models run the workers' loops on threads of loom's; the pool's own threads stay native.
-    pub(crate) use std::thread::{Builder, JoinHandle};
+    pub(crate) use std::thread::{Builder, JoinHandle, current};
 
     use std::sync::Arc;
     use std::task::{Wake, Waker};
@@ -386,6 +386,8 @@ impl<T> Drop for UnsafeCell<T> {
     }
 }
 
+pub(crate) use loom::sync::MutexGuard;
+
 /// A lock for the slow paths.
 #[derive(Debug)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
@@ -395,7 +397,7 @@ impl<T> Mutex<T> {
         Self(loom::sync::Mutex::new(value))
     }
 
-    pub(crate) fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())

@@ -132,6 +132,8 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+pub(crate) use std::sync::MutexGuard;
+
 /// A lock for the slow paths. A panic under it leaves data that is still valid, so it ignores
 /// poisoning.
 #[derive(Debug, Default)]
@@ -149,7 +151,7 @@ impl<T> Mutex<T> {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    pub(crate) fn lock(&self) -> std::sync::MutexGuard<'_, T> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())

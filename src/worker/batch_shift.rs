@@ -100,7 +100,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     /// there are none or another does.
     pub(super) fn keeps_time(&self) -> Option<u64> {
         let waitlist = &self.shift.engine.batching().waitlist;
-        if waitlist.next_ns().is_none() || !waitlist.keep() {
+        if waitlist.next_ns().is_none() || self.shift.is_to_go() || !waitlist.keep() {
             return None;
         }
         let until_ns = waitlist.next_ns();
@@ -217,7 +217,8 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                 target: self.target,
                 lead_ns,
                 idle: engine.busy() == 0,
-                closed: engine.shards.shared.is_closed(),
+                // One that is to go takes nothing more.
+                closed: engine.shards.shared.is_closed() || self.shift.is_to_go(),
             },
         );
         match (decision, self.key) {
@@ -398,8 +399,10 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
 impl<Q, R, E> Drop for BatchShift<Q, R, E> {
     fn drop(&mut self) {
+        if !self.running.is_empty() {
+            self.shift.block.end_task();
+        }
         let now_ns = self.shift.engine.clock.now_ns();
-        self.shift.block.end_task();
         while !self.running.is_empty() {
             self.settle_next(now_ns, Err(ProcessingError::Abandoned));
         }

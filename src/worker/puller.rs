@@ -18,6 +18,7 @@ use crate::sync::hint;
 /// that lane's: before each of them the higher lanes are looked at, and from those only single tasks
 /// are taken meanwhile.
 pub(super) struct Puller {
+    worker: usize,
     /// The lanes whose tasks this worker takes.
     lanes: LaneBits,
     turns: Turns,
@@ -39,6 +40,7 @@ impl Puller {
     pub(super) fn new(seat: Seat, weights: &[u32], longest_run: usize, ages: Option<Ages>) -> Self {
         debug_assert!(longest_run <= LONGEST_RUN);
         Self {
+            worker: seat.worker,
             lanes: seat.lanes,
             turns: Turns::new(weights),
             length: RunLength::new(longest_run),
@@ -107,6 +109,10 @@ impl Puller {
     ) -> bool {
         if hint.is_given_up() {
             return false;
+        }
+        if hint.is_leaving() && engine.shards.crew.is_to_go(self.worker) {
+            // What it holds is its own.
+            return !hand.is_empty();
         }
         let open = self.lanes & hint.open();
         let mut lanes = hint.lanes();
@@ -183,7 +189,7 @@ impl Puller {
     ) -> bool {
         let shared = &engine.shards.shared;
         let taken = if hand.is_empty() {
-            let taken = hand.claim(shared, lane, most, engine.blocks.len());
+            let taken = hand.claim(shared, lane, most, engine.shards.crew.workers());
             if most > 1 && taken > 0 {
                 self.length.ran(taken);
             }

@@ -34,6 +34,8 @@ pub(crate) struct Shift<Q, R, E> {
     idle_for_long: bool,
     /// Whether an answer has woken its caller since the worker last ran out of tasks.
     woke: bool,
+    /// Whether the worker has gone: what its place has is another's from then on.
+    gone: bool,
     /// Why the worker ends, if it was not the pool's wish.
     pub(super) reason: Option<String>,
 }
@@ -56,6 +58,7 @@ impl<Q, R, E> Shift<Q, R, E> {
             idle_since_ns: 0,
             idle_for_long: false,
             woke: false,
+            gone: false,
             reason: None,
         }
     }
@@ -74,13 +77,24 @@ impl<Q, R, E> Shift<Q, R, E> {
 
     /// Whether nothing is left to do, now or later: everything that was ever accepted is taken and
     /// nothing more can come. When the pool has given up, nobody has to look: what is in the hand is settled
-    /// first, and whatever waited was taken before.
+    /// first, and whatever waited was taken before. A worker that is to go goes.
     pub(super) fn is_over(&mut self) -> bool {
-        if self.engine.shards.shared.hint().is_given_up() {
+        let hint = self.engine.shards.shared.hint();
+        if hint.is_given_up() {
             self.lay_down();
             return true;
         }
+        if hint.is_leaving() && self.engine.goes(self.worker) {
+            self.gone = true;
+            return true;
+        }
         self.engine.is_exhausted(self.seat)
+    }
+
+    /// Whether the worker is to go when it is done with what it holds.
+    pub(super) fn is_to_go(&self) -> bool {
+        let engine = &self.engine;
+        engine.shards.shared.hint().is_leaving() && engine.shards.crew.is_to_go(self.worker)
     }
 
     /// Abandons what is in the hand.
@@ -389,6 +403,8 @@ impl<Q, R, E> Drop for Shift<Q, R, E> {
     fn drop(&mut self) {
         self.settle(Outcome::Abandoned, Err(ProcessingError::Abandoned));
         self.lay_down();
-        self.engine.worker_ends(self.worker, self.reason.take());
+        if !self.gone {
+            self.engine.worker_ends(self.worker, self.reason.take());
+        }
     }
 }

@@ -22,8 +22,8 @@ pub(super) struct Sources {
     seat: Seat,
     /// The shards that it is at home in, its own first.
     homes: SmallVec<[usize; 4]>,
-    /// How many workers had ended when `homes` was made.
-    leavers: usize,
+    /// The shards' epoch when `homes` was made.
+    epoch: usize,
     /// For each lane the place of the set that comes first: the shared tasks, the shared runs, then
     /// the tasks and the runs of each home.
     first: [usize; MOST_LANES],
@@ -50,7 +50,7 @@ impl Sources {
         Self {
             seat,
             homes: SmallVec::new(),
-            leavers: 0,
+            epoch: 0,
             first: [0; MOST_LANES],
             victim: seat.worker + 1,
         }
@@ -62,7 +62,7 @@ impl Sources {
         let Some(apart) = engine.shards.apart() else {
             return 0;
         };
-        if self.homes.is_empty() || self.leavers != apart.leavers() {
+        if self.homes.is_empty() || self.epoch != apart.epoch() {
             self.find_homes(engine, apart);
         }
         let of_homes = self.homes.iter().map(|home| hints_of(&apart.shards[*home]));
@@ -74,10 +74,11 @@ impl Sources {
         engine: &Engine<Q, R, E>,
         apart: &Apart<Task<Q, R, E>, Papers>,
     ) {
-        self.leavers = apart.leavers();
+        self.epoch = apart.epoch();
         let is_home = |shard: &usize| engine.shards.is_home(self.seat.worker, *shard, apart);
         let own = std::iter::once(self.seat.worker);
-        let others = (0..apart.shards.len()).filter(|shard| *shard != self.seat.worker);
+        let others = apart.shards.numbered().map(|(number, _)| number);
+        let others = others.filter(|shard| *shard != self.seat.worker);
         self.homes = own.chain(others.filter(is_home)).collect();
         self.first = [0; MOST_LANES];
     }
@@ -117,7 +118,10 @@ impl Sources {
     ) -> Found {
         let bit = 1 << lane;
         let (tasks, runs, sharers) = match place / 2 {
-            0 => (&engine.shards.shared, &apart.runs, engine.blocks.len()),
+            0 => {
+                let sharers = engine.shards.crew.workers();
+                (&engine.shards.shared, &apart.runs, sharers)
+            }
             home => {
                 let shard = &apart.shards[self.homes[home - 1]];
                 (&shard.tasks, &shard.runs, 1)
@@ -152,7 +156,6 @@ impl Sources {
             .shards
             .apart()
             .filter(|_| engine.shards.may_steal())?;
-        let shards = apart.shards.len();
         let mut left = lanes
             & apart
                 .shards
@@ -160,9 +163,11 @@ impl Sources {
                 .fold(0, |all, shard| all | hints_of(shard));
         while let Some(lane) = pick::highest(left) {
             left &= !(1 << lane);
-            for turn in 0..shards {
-                let victim = (self.victim + turn) % shards;
-                let shard = &apart.shards[victim];
+            let shards = || apart.shards.numbered();
+            let first = self.victim;
+            let onwards = shards().filter(|(victim, _)| *victim >= first);
+            let around = shards().filter(|(victim, _)| *victim < first);
+            for (victim, shard) in onwards.chain(around) {
                 if self.homes.contains(&victim) || hints_of(shard) & (1 << lane) == 0 {
                     continue;
                 }

@@ -31,6 +31,8 @@ pub enum Act {
     Yield,
     /// Waits at a gate, then answers.
     Hold(Gate),
+    /// Waits at the gate of the worker that runs it, the last one for all beyond, then answers.
+    HoldBy(Vec<Gate>),
     /// Waits at a gate, then panics.
     HoldThenPanic(Gate),
     /// Runs a closure, then answers.
@@ -45,6 +47,7 @@ impl fmt::Debug for Act {
             Act::Panic => "Panic",
             Act::Yield => "Yield",
             Act::Hold(_) => "Hold",
+            Act::HoldBy(_) => "HoldBy",
             Act::HoldThenPanic(_) => "HoldThenPanic",
             Act::Run(_) => "Run",
         })
@@ -169,6 +172,7 @@ impl Service<Job> for Script {
             Act::Panic => panic!("{} {EXPECTED}", job.id),
             Act::Yield => std::thread::yield_now(),
             Act::Hold(gate) => gate.pass(),
+            Act::HoldBy(gates) => gates[done.worker.min(gates.len() - 1)].pass(),
             Act::HoldThenPanic(gate) => {
                 gate.pass();
                 panic!("{} {EXPECTED}", job.id);
@@ -202,6 +206,9 @@ impl lanepool::AsyncService<Job> for Script {
             Act::Panic => panic!("{} {EXPECTED}", job.id),
             Act::Yield => tokio::task::yield_now().await,
             Act::Hold(gate) => gate.pass_async().await,
+            Act::HoldBy(gates) => {
+                gates[done.worker.min(gates.len() - 1)].pass_async().await;
+            }
             Act::HoldThenPanic(gate) => {
                 gate.pass_async().await;
                 panic!("{} {EXPECTED}", job.id);
