@@ -19,14 +19,12 @@ for_both_kinds!(
     a_pool_that_is_dropped_within_a_batch_ends,
 );
 
-/// Workers with batches of three that run until the gate opens, one each.
-fn hold(office: &Office, workers: usize) -> (Gate, Vec<Ticket<Told, Trouble>>) {
+/// The only worker runs a batch of three until the gate opens.
+fn hold(office: &Office) -> (Gate, Vec<Ticket<Told, Trouble>>) {
+    assert_eq!(office.pool.workers(), 1, "two might share the three");
     let gate = Gate::new();
-    let mut held = Vec::new();
-    for worker in 0..workers {
-        held.extend(office.ask_all([Wish::Hold(gate.clone()), Wish::Echo, Wish::Echo]));
-        gate.await_arrivals(worker + 1);
-    }
+    let held = office.ask_all([Wish::Hold(gate.clone()), Wish::Echo, Wish::Echo]);
+    gate.await_arrivals(1);
     (gate, held)
 }
 
@@ -72,32 +70,30 @@ fn drain_again(office: &Office) -> lanepool::WorkerPoolStatistics {
 }
 
 fn a_shutdown_out_of_time_tells_of_the_batch_that_runs(kind: Kind) {
-    let office = Office::new(kind, 2, lingering(3));
-    let (gate, held) = hold(&office, 2);
+    let office = Office::new(kind, 1, lingering(3));
+    let (gate, held) = hold(&office);
     let waiting = office.echo_all(5);
     let report = office.pool.shutdown_blocking(Duration::ZERO);
     assert!(!report.drained);
     let returned: Vec<_> = report.returned.iter().map(|back| back.request.id).collect();
     assert_eq!(returned, [0, 1, 2, 3, 4]);
-    assert_eq!(report.running.len() as u64 + report.claimed, 6);
-    let mut workers: Vec<_> = report.running.iter().map(|task| task.worker).collect();
-    workers.dedup();
-    assert_eq!(workers, [0, 1], "each batch is named");
+    assert_eq!(report.running.len() as u64 + report.claimed, 3);
+    assert_eq!((report.running[0].worker, report.running[0].lane), (0, 1));
     report.statistics.conserved().unwrap();
-    assert_eq!(shorts(held), vec!["Abandoned"; 6]);
+    assert_eq!(shorts(held), vec!["Abandoned"; 3]);
     assert_eq!(shorts(waiting), vec!["Abandoned"; 5]);
     gate.open();
     let total = drain_again(&office).total();
     assert_eq!(
         (total.abandoned, total.completed),
-        (11, 0),
+        (8, 0),
         "as they were told"
     );
 }
 
 fn a_shutdown_in_time_waits_for_the_batch_that_runs(kind: Kind) {
     let office = Office::new(kind, 1, lingering(3));
-    let (gate, held) = hold(&office, 1);
+    let (gate, held) = hold(&office);
     let waiting = office.echo_all(5);
     let ender = {
         let pool = office.pool.clone();
@@ -128,13 +124,13 @@ fn a_dropped_pool_runs_what_lingers(kind: Kind) {
 }
 
 fn a_dropped_pool_finishes_what_runs_and_abandons_what_waits(kind: Kind) {
-    let office = Office::new(kind, 2, lingering(3));
-    let (gate, held) = hold(&office, 2);
+    let office = Office::new(kind, 1, lingering(3));
+    let (gate, held) = hold(&office);
     let waiting = office.echo_all(5);
     drop(office);
     assert_eq!(shorts(waiting), vec!["Abandoned"; 5]);
     gate.open();
-    assert_eq!(shorts(held), ["0", "1", "2", "0", "1", "2"]);
+    assert_eq!(shorts(held), ["0", "1", "2"]);
 }
 
 fn a_pool_that_is_dropped_within_a_batch_ends(kind: Kind) {
@@ -164,7 +160,7 @@ mod without_a_runtime {
     }
 
     fn office(runtime: &tokio::runtime::Runtime) -> Office {
-        let builder = builder(config(2).batching(lingering(3))).runtime(runtime.handle().clone());
+        let builder = builder(config(1).batching(lingering(3))).runtime(runtime.handle().clone());
         Office::build_here(Kind::Tasks, builder, u64::MAX).unwrap()
     }
 
@@ -210,12 +206,12 @@ mod without_a_runtime {
         common::watched(|| {
             let runtime = runtime();
             let office = office(&runtime);
-            let (_gate, held) = hold(&office, 2);
+            let (_gate, held) = hold(&office);
             let waiting = office.echo_all(5);
             runtime.shutdown_background();
-            assert_eq!(shorts(held), vec!["Abandoned"; 6]);
+            assert_eq!(shorts(held), vec!["Abandoned"; 3]);
             assert_eq!(shorts(waiting), vec!["Abandoned"; 5]);
-            assert_eq!(drain_again(&office).total().abandoned, 11);
+            assert_eq!(drain_again(&office).total().abandoned, 8);
         });
     }
 

@@ -30,6 +30,8 @@ pub enum Wish {
     Panic,
     /// Waits at a gate with the whole batch, then answers.
     Hold(Gate),
+    /// Waits at a gate with the whole batch, which then panics.
+    HoldThenPanic(Gate),
     /// The whole batch panics, after half of the answers were made.
     PanicAll,
     /// The whole batch fails with such an error.
@@ -147,7 +149,7 @@ impl Clerk {
         };
         for ask in batch.requests() {
             match &ask.wish {
-                Wish::PanicAll => {
+                Wish::PanicAll | Wish::HoldThenPanic(_) => {
                     let half = batch.requests().iter().zip(batch.contexts());
                     let half: Answers<_, Trouble> = half
                         .take(size / 2)
@@ -181,7 +183,7 @@ impl Clerk {
 /// The gates that the requests of a batch wait at.
 fn gates(batch: &Batch<Ask>) -> Vec<Gate> {
     let gate = |ask: &Ask| match &ask.wish {
-        Wish::Hold(gate) => Some(gate.clone()),
+        Wish::Hold(gate) | Wish::HoldThenPanic(gate) => Some(gate.clone()),
         _ => None,
     };
     batch.requests().iter().filter_map(gate).collect()
