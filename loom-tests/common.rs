@@ -142,8 +142,8 @@ pub(super) fn shards_for(
     let shards = &engine.shards;
     let apart = shards.apart().expect("tasks are placed");
     let may = move |shard: &usize| shards.may_steal() || shards.is_home(seat.worker, *shard, apart);
-    let numbers = (0..apart.shards.len()).filter(may);
-    numbers.map(|shard| &apart.shards[shard])
+    let numbers = apart.shards.numbered().filter(move |(shard, _)| may(shard));
+    numbers.map(|(_, shard)| shard)
 }
 
 /// The steps of a thread's `Searcher::find`, without the rest of a worker's loop, which multiplies the orders: how it

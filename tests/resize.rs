@@ -5,6 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use common::batches::{await_lingering, lingering};
+use common::clerk::{Ask, Office, Wish};
 use common::{
     Act, EXPECTED, Gate, Job, Kind, LONG, Rig, await_ends, builder, config, drain, for_both_kinds,
     lanes,
@@ -31,6 +33,7 @@ for_both_kinds!(
     what_waits_with_a_removed_worker_is_taken,
     nothing_is_placed_with_a_removed_worker,
     a_dropped_pool_with_free_places_ends,
+    a_batch_of_a_removed_worker_lingers_no_longer,
 );
 
 fn growing(workers: usize, most: usize) -> WorkerPoolConfigBuilder {
@@ -467,5 +470,35 @@ fn a_dropped_pool_with_free_places_ends(kind: Kind) {
                 .all(|event| !matches!(event, PoolEvent::WorkerStopped { .. })),
             "nobody else, and nothing keeps the pool"
         );
+    }
+}
+
+/// The clock stands still, so nothing else would close the batch; with keys, the worker keeps the time of it.
+fn a_batch_of_a_removed_worker_lingers_no_longer(kind: Kind) {
+    for keyed in [false, true] {
+        let batching = lingering(9).keyed(keyed);
+        let config = growing(1, 2).batching(batching);
+        let office = Office::build(kind, builder(config), u64::MAX).unwrap();
+        let events = office.pool.events();
+        let gate = Gate::new();
+        let held = Ask {
+            id: 1,
+            wish: Wish::Hold(gate.clone()),
+        };
+        let held = office.ask(ProcessingTask::new(held).priority(TaskPriority::Critical));
+        gate.await_arrivals(1);
+        assert_eq!(office.pool.set_workers(2).unwrap(), 2);
+        let wish = Wish::Echo;
+        let low = ProcessingTask::new(Ask { id: 2, wish }).priority(TaskPriority::Low);
+        let alone = office.ask(low);
+        await_lingering(&office.pool, 1);
+        assert_eq!(office.pool.set_workers(1).unwrap(), 1);
+        if !keyed {
+            assert_eq!(alone.wait().unwrap().id, 2, "by the one that goes");
+        }
+        assert_eq!(await_ends(&events, 1), [1]);
+        gate.open();
+        assert!(held.wait().is_ok());
+        assert!(office.pool.shutdown_blocking(LONG).drained);
     }
 }
