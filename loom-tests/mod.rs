@@ -18,6 +18,7 @@
 //! 11. [`reserved`]: workers that do not take every task, and those who do.
 //! 12. [`paused`]: lanes that are paused and resumed while tasks come.
 //! 13. [`resize`]: workers that are told to go, and tasks that were placed with them.
+//! 14. [`batching`]: batches that linger, against time, submitters and callers who leave.
 //!
 //! [`common`] is what the models with a real engine share.
 //!
@@ -27,6 +28,7 @@
 //! protocols were written against.
 
 mod annex;
+mod batching;
 mod common;
 mod gate;
 mod idle;
@@ -101,10 +103,16 @@ enum Flaw {
     RunKept,
     /// One of the two halves of a reply never leaves.
     HalfForgotten,
+    /// A worker lingers before it has said so.
+    WishAfterTheLook,
+    /// A submitter does not look who lingers.
+    PushPastTheDesk,
+    /// A worker lingers without a last look whether others run.
+    IdleUnasked,
 }
 
 impl Flaw {
-    const ALL: [Flaw; 24] = [
+    const ALL: [Flaw; 27] = [
         Flaw::Layer(Mutation::NoRelease),
         Flaw::Layer(Mutation::NoAcquire),
         Flaw::Layer(Mutation::NoSeqCst),
@@ -129,6 +137,9 @@ impl Flaw {
         Flaw::GiveBackEarly,
         Flaw::RunKept,
         Flaw::HalfForgotten,
+        Flaw::WishAfterTheLook,
+        Flaw::PushPastTheDesk,
+        Flaw::IdleUnasked,
     ];
 
     /// The flaw that this process was started to show.

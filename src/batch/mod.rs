@@ -21,6 +21,8 @@ mod waitlist;
 
 pub(crate) use batching::Batching;
 pub use config::{BatchProcessorConfig, MOST_BATCH};
+#[cfg(all(test, feature = "loom"))]
+pub(crate) use desk::Desk;
 pub use form::CloseReason;
 pub(crate) use form::{Decision, Forming, Situation};
 pub(crate) use statistics::Closed;
