@@ -34,6 +34,7 @@ for_both_kinds!(
     nothing_is_placed_with_a_removed_worker,
     a_dropped_pool_with_free_places_ends,
     a_batch_of_a_removed_worker_lingers_no_longer,
+    a_removed_worker_of_batches_runs_no_more,
 );
 
 fn growing(workers: usize, most: usize) -> WorkerPoolConfigBuilder {
@@ -501,4 +502,26 @@ fn a_batch_of_a_removed_worker_lingers_no_longer(kind: Kind) {
         assert!(held.wait().is_ok());
         assert!(office.pool.shutdown_blocking(LONG).drained);
     }
+}
+
+/// A worker of batches is asked twice whether it is over.
+fn a_removed_worker_of_batches_runs_no_more(kind: Kind) {
+    let config = growing(2, 2).batching(lingering(1));
+    let office = Office::build(kind, builder(config), u64::MAX).unwrap();
+    let events = office.pool.events();
+    assert_eq!(office.pool.set_workers(1).unwrap(), 1);
+    assert_eq!(await_ends(&events, 1), [1]);
+    let gate = Gate::new();
+    let wish = Wish::Hold(gate.clone());
+    let held = office.ask(Ask { id: 0, wish });
+    gate.await_arrivals(1);
+    let waiting = office.echo_all(50);
+    for _ in 0..50 {
+        std::thread::yield_now();
+    }
+    gate.open();
+    for ticket in waiting.into_iter().chain([held]) {
+        assert_eq!(ticket.wait().unwrap().worker, 0);
+    }
+    drain(&office.pool);
 }

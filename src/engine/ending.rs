@@ -239,8 +239,8 @@ impl<Q, R, E> Engine<Q, R, E> {
         if last || leaves_lanes {
             self.close();
             self.abandon_queued(panics::discard);
-        } else if self.shards.apart().is_some() {
-            // It may have left tasks in its lanes, or the next one of a key.
+        } else if self.shards.apart().is_some() || self.wants_keeper() {
+            // It may have left tasks in its lanes, the next one of a key, or batches whose time nobody keeps.
             self.roster.wake_all();
         }
     }

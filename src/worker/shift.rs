@@ -79,6 +79,9 @@ impl<Q, R, E> Shift<Q, R, E> {
     /// nothing more can come. When the pool has given up, nobody has to look: what is in the hand is settled
     /// first, and whatever waited was taken before. A worker that is to go goes.
     pub(super) fn is_over(&mut self) -> bool {
+        if self.gone {
+            return true;
+        }
         let hint = self.engine.shards.shared.hint();
         if hint.is_given_up() {
             self.lay_down();
