@@ -312,8 +312,8 @@
 //!
 //! **Size.** With [adaptive batching](BatchProcessorConfig::enable_adaptive_batching) the pool learns what a batch of
 //! `n` costs as `a + b * n`, and aims at the smallest size that carries 98 % of what the largest allowed one would. It
-//! aims lower where [`target_p99`](BatchProcessorConfig::target_p99) asks for answers within less than two such batches,
-//! and never below what the load needs. After a change of the service the size is right again within 256
+//! aims lower where [`target_p99`](BatchProcessorConfig::target_p99), or the tightest deadlines of late, leave less time than
+//! two such batches, and never below what the load needs. After a change of the service the size is right again within 256
 //! batches. One batch in eight has half or twice the size, which is how the curve stays known.
 //!
 //! **Answers.** The service returns one answer for each request, in their order. [`Batch::answer_each`] makes them one by

@@ -120,7 +120,7 @@ impl Batching {
         form::decide(&self.rules, forming, situation)
     }
 
-    /// A batch of so many of this key has run.
+    /// A batch of so many of this key has run; see [`Sizer::observe`].
     pub(crate) fn ran(
         &self,
         worker: usize,
@@ -128,12 +128,13 @@ impl Batching {
         requests: usize,
         took_ns: u64,
         now_ns: u64,
+        slack_ns: Option<u64>,
     ) {
         self.blocks[worker].record_service(took_ns);
         let kind = self.kind(key);
         let target = {
             let mut sizer = kind.sizer.lock();
-            sizer.observe(requests, took_ns, now_ns);
+            sizer.observe(requests, took_ns, now_ns, slack_ns);
             sizer.target()
         };
         // Relaxed: hints and a counter.

@@ -2,8 +2,8 @@
 //!
 //! Larger batches carry more requests a second, `n / (a + b * n)`, and answer each of them later. So a batch is
 //! to be as large as pays: until it carries 98 % of what the largest would. It is to be smaller where the
-//! time to answer that the user wants is shorter than two such batches, the one that runs when a request comes
-//! and its own; and in any case it is as large as the load needs, or else the queue would grow and every
+//! time to answer that the user wants, or that deadlines leave, is shorter than two such batches, the one that runs
+//! when a request comes and its own; and in any case it is as large as the load needs, or else the queue would grow and every
 //! answer be late.
 
 use super::curve::Curve;
@@ -37,6 +37,9 @@ const PROBE_EVERY: u64 = 8;
 const MARGIN: f64 = 0.03;
 /// Batches over which the load is measured.
 const WINDOW: u64 = 32;
+/// By how much the tightest deadline seen lately is taken to be looser with each batch that has none as tight: twice
+/// as loose after 70.
+const LOOSER: f64 = 1.01;
 
 /// What one kind of batches costs, and how large they are to be.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub(crate) struct Sizer {
     adaptive: bool,
     target_ns: Option<u64>,
     workers: usize,
+    /// The shortest time from acceptance to deadline lately.
+    tightest_ns: f64,
     size: usize,
     batches: u64,
     /// The window in which the load is measured: when it began, the requests since, and how many a
@@ -64,6 +69,7 @@ impl Sizer {
             adaptive,
             target_ns,
             workers,
+            tightest_ns: f64::INFINITY,
             size: most,
             batches: 0,
             window_from_ns: 0,
@@ -72,9 +78,18 @@ impl Sizer {
         }
     }
 
-    /// A batch of so many ended at `now_ns` after so long.
-    pub(crate) fn observe(&mut self, requests: usize, took_ns: u64, now_ns: u64) {
+    /// A batch of so many ended at `now_ns` after so long. `slack_ns` is the shortest time that one of its requests
+    /// had from acceptance to its deadline.
+    pub(crate) fn observe(
+        &mut self,
+        requests: usize,
+        took_ns: u64,
+        now_ns: u64,
+        slack_ns: Option<u64>,
+    ) {
         self.curve.observe(requests, took_ns);
+        let slack_ns = slack_ns.map_or(f64::INFINITY, |slack_ns| slack_ns as f64);
+        self.tightest_ns = (self.tightest_ns * LOOSER).min(slack_ns);
         self.batches += 1;
         if self.window_from_ns == 0 {
             self.window_from_ns = now_ns;
@@ -116,9 +131,10 @@ impl Sizer {
         let fixed_ns = fixed_ns + MARGIN * self.curve.mean_ns();
         let best = self.carries(self.most, fixed_ns, each_ns);
         let pays = self.that_carries(demand.worth * best, fixed_ns, each_ns);
-        let in_time = self.target_ns.map_or(usize::MAX, |target_ns| {
-            self.curve.most_within(target_ns / 2)
-        });
+        let wanted_ns = self.target_ns.unwrap_or(u64::MAX);
+        let in_time = self
+            .curve
+            .most_within(wanted_ns.min(self.tightest_ns as u64) / 2);
         let load = demand.headroom * self.load / self.workers as f64;
         let needed = self.that_carries(load, fixed_ns, each_ns);
         pays.min(in_time).max(needed).clamp(1, self.most)
@@ -156,7 +172,7 @@ mod tests {
             let size = sizer.target();
             let took_ns = cost(size);
             *clock_ns += took_ns;
-            sizer.observe(size, took_ns, *clock_ns);
+            sizer.observe(size, took_ns, *clock_ns, None);
             sizes.push(sizer.size());
         }
         sizes
@@ -196,7 +212,7 @@ mod tests {
         for step in 0..200 {
             let size = sizer.target().min(step % 2 + 1);
             now_ns += 10 * cost(size);
-            sizer.observe(size, cost(size), now_ns);
+            sizer.observe(size, cost(size), now_ns, None);
         }
         assert!(sizer.size() <= 10, "{}", sizer.size());
     }
@@ -209,7 +225,7 @@ mod tests {
         for step in 0..200 {
             let size = sizer.target().min(step % 3 + 1);
             now_ns += 20 * cost(size);
-            sizer.observe(size, cost(size), now_ns);
+            sizer.observe(size, cost(size), now_ns, None);
         }
         assert!(
             (15..=20).contains(&sizer.size()),
@@ -236,7 +252,7 @@ mod tests {
                 // A tenth more or less.
                 let took_ns = curve(fixed, each)(size) * (90 + (noise >> 33) % 21) / 100;
                 now_ns += took_ns;
-                sizer.observe(size, took_ns, now_ns);
+                sizer.observe(size, took_ns, now_ns, None);
                 if step >= 1_000 {
                     sizes.push(sizer.size());
                 }
@@ -252,6 +268,25 @@ mod tests {
                 .fold(f64::MAX, f64::min);
             assert!(worst >= 0.94 * carries(64), "({fixed}, {each}): {sizes:?}");
         }
+    }
+
+    #[test]
+    fn a_tight_deadline_counts_for_a_while() {
+        let cost = curve(50_000, 1_000);
+        let mut sizer = Sizer::new(64, true, None, 1);
+        let mut now_ns = 1;
+        let mut run = |sizer: &mut Sizer, batches: usize, slack_ns: fn(usize) -> Option<u64>| {
+            for step in 0..batches {
+                let size = sizer.target().min(step % 3 + 1);
+                now_ns += 20 * cost(size);
+                sizer.observe(size, cost(size), now_ns, slack_ns(step));
+            }
+            sizer.size()
+        };
+        assert!(run(&mut sizer, 100, |_| None) > 40);
+        let tight = run(&mut sizer, 100, |step| (step % 8 == 0).then_some(140_000));
+        assert!((15..=25).contains(&tight), "2 * (50 + 20) µs: {tight}");
+        assert!(run(&mut sizer, 200, |_| Some(10_000_000)) > 40);
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) struct BatchShift<Q, R, E> {
     reason: Option<CloseReason>,
     /// The same key, if its next tasks have to wait for this batch.
     held: Option<Key>,
+    /// The shortest time that one of its requests, or of the batch that runs, had until its deadline.
+    slack_ns: Option<u64>,
     /// When it had taken what was there; 0 before.
     dry_ns: u64,
     /// The batch that runs, last one first, and since when.
@@ -71,6 +73,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             left: 0,
             reason: None,
             held: None,
+            slack_ns: None,
             dry_ns: 0,
             running: SmallVec::new(),
             start_ns: 0,
@@ -160,6 +163,13 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         let accepted_ns = item.due.stamp_ns;
         self.forming.join(now_ns, accepted_ns, deadline_ns, urgent);
         self.tray.push(item);
+        if let Some(deadline_ns) = deadline_ns {
+            let slack_ns = deadline_ns.saturating_sub(accepted_ns);
+            self.slack_ns = Some(
+                self.slack_ns
+                    .map_or(slack_ns, |least_ns| least_ns.min(slack_ns)),
+            );
+        }
         if let Some(tightest_ns) = self.forming.deadline_ns.filter(|_| deadline_ns.is_some()) {
             let left_ns = tightest_ns.saturating_sub(now_ns);
             self.most = batching.most_within(self.key, left_ns).max(1);
@@ -279,7 +289,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
         self.reason = None;
         let Some(first) = self.running.first() else {
-            self.key = None;
+            (self.key, self.slack_ns) = (None, None);
             self.let_go();
             return None;
         };
@@ -353,12 +363,14 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         let now_ns = engine.clock.now_ns();
         let took_ns = now_ns.saturating_sub(self.start_ns);
         self.shift.block.end_task();
+        let slack_ns = self.slack_ns.take();
         engine.batching().ran(
             self.shift.worker,
             self.key.take(),
             requests,
             took_ns,
             now_ns,
+            slack_ns,
         );
         self.let_go();
     }
