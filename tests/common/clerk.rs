@@ -257,17 +257,8 @@ impl Office {
         builder: PoolBuilder,
         most_states: u64,
     ) -> Result<Self, BuildError> {
-        let clerk = Clerk {
-            states: AtomicU64::new(0),
-            most_states,
-        };
         let (clock, hands) = Clock::manual();
-        let builder = builder.clock(clock.clone());
-        let pool = match kind {
-            Kind::Threads => builder.build_batches(clerk)?,
-            #[cfg(feature = "tokio")]
-            Kind::Tasks => builder.build_batches_async(clerk)?,
-        };
+        let pool = serve(kind, builder.clock(clock.clone()), most_states)?;
         Ok(Self { pool, clock, hands })
     }
 
@@ -285,6 +276,23 @@ impl Office {
     /// Hands over so many requests that wish for an answer, numbered from 0 on.
     pub fn echo_all(&self, requests: usize) -> Vec<Ticket<Told, Trouble>> {
         self.ask_all((0..requests).map(|_| Wish::Echo))
+    }
+}
+
+/// A pool that runs the [`Clerk`], whose service makes so many states.
+pub fn serve(
+    kind: Kind,
+    builder: PoolBuilder,
+    most_states: u64,
+) -> Result<WorkerPool<Ask, Told, Trouble>, BuildError> {
+    let clerk = Clerk {
+        states: AtomicU64::new(0),
+        most_states,
+    };
+    match kind {
+        Kind::Threads => builder.build_batches(clerk),
+        #[cfg(feature = "tokio")]
+        Kind::Tasks => builder.build_batches_async(clerk),
     }
 }
 
