@@ -416,7 +416,11 @@ impl<T> Strands<T> {
         let mut tasks = Vec::new();
         self.map.for_each(|_, strand| {
             tasks.extend(strand.waiting.drain(..));
-            strand.forming = None;
+            // A batch that forms has no run whose end would be that of the key, and a worker may be about to look
+            // after it.
+            if strand.forming.take().is_some() {
+                self.end(strand);
+            }
         });
         for (lane, _) in &tasks {
             self.lanes[*lane].took(1);
