@@ -456,6 +456,8 @@
 //! - **Placement costs memory and has bounds of its own.** Each worker's own lane holds its part of the lane's capacity, rounded up to a power
 //!   of two, 2 or more, beside the shared one; and as many tasks with a key may wait as the lane's capacity, beside those without.
 //!   The memory is taken with the first strategy other than `PriorityBased`.
+//! - **Two batches may be half full** instead of one full, when two workers look for tasks at the same moment and both
+//!   linger. A batch takes its tasks one at a time, some 100 instructions each, and reads the clock for each.
 //! - **Keys take a lock** each, shared among some: a task of a key costs a quarter of a microsecond more.
 //!
 //! # Where things are
@@ -495,6 +497,11 @@
 //!
 //! In the source, `ARCHITECTURE.md` follows one request through the modules.
 #![cfg_attr(not(feature = "tokio"), doc = "", doc = "[`AsyncService`]: #features")]
+#![cfg_attr(
+    not(feature = "tokio"),
+    doc = "[`AsyncBatchService`]: #features",
+    doc = "[`WorkerPool::with_batches_async`]: #features"
+)]
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 #![deny(unsafe_code)]
 

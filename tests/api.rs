@@ -289,6 +289,47 @@ fn every_name_of_the_pool_does_what_it_says() {
     });
 }
 
+/// What the design sketch called its batching, by name.
+#[test]
+fn every_name_of_the_batches_does_what_it_says() {
+    use lanepool::{
+        Answers, Batch, BatchFn, BatchProcessor, BatchProcessorConfig, BatchStatistics,
+        BatchingQueue, CloseReason, ServiceCurve, batch_fn,
+    };
+
+    fn double(batch: Batch<u64>) -> Result<Answers<u64, String>, String> {
+        Ok(batch.answer_each(|n, _| Ok(n * 2)))
+    }
+    watched(|| {
+        let batching = BatchProcessorConfig::new().batch_size(4).keyed(true);
+        let config = WorkerPoolConfig::builder().batching(batching).build();
+        let service: BatchFn<_> = batch_fn(double);
+        let pool = WorkerPool::with_batches(service, config.unwrap()).unwrap();
+        assert_eq!(
+            pool.execute_batch_blocking(0..9),
+            std::array::from_fn::<_, 9, _>(|n| Ok(2 * n as u64))
+        );
+        let processor: BatchProcessor<'_, _, _, _> = pool.batch_processor().unwrap();
+        assert_eq!(processor.config().batch_size, 4);
+        let queues: Vec<BatchingQueue> = processor.queues();
+        assert!(queues.iter().all(|queue| queue.key.is_none()));
+        let statistics: BatchStatistics = processor.statistics();
+        let closed = CloseReason::ALL.map(|reason| statistics.closed(reason));
+        assert_eq!(closed.iter().sum::<u64>(), statistics.batches());
+        assert!((1.0..=4.0).contains(&statistics.mean_size()) && statistics.fill() <= 1.0);
+        let _: Option<ServiceCurve> = statistics.curve;
+        assert!(
+            WorkerPool::new(lanepool::service_fn(|n: u8, _: &TaskContext| Ok::<_, ()>(
+                n
+            )))
+            .unwrap()
+            .batch_processor()
+            .is_none()
+        );
+        assert!(common::block_on(pool.shutdown(LONG)).drained);
+    });
+}
+
 #[cfg(feature = "tokio")]
 fn asynchronous() {
     use lanepool::{AsyncService, async_service_fn};

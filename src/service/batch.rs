@@ -223,7 +223,7 @@ pub trait BatchService<Q>: Send + Sync + 'static {
     /// Runs a batch and answers each request of it, in their order.
     ///
     /// A list of another length than the batch's answers nobody: every request of the batch ends with
-    /// [`ProcessingError::Unanswered`](crate::ProcessingError::Unanswered), because an answer might be
+    /// [`ProcessingError::Unanswered`], because an answer might be
     /// another's.
     ///
     /// # Panics
