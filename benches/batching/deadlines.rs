@@ -1,8 +1,15 @@
-//! Requests with deadlines, at 70 % of what full batches can bear: how many are not answered in time?
+//! Bursts of requests with deadlines, at 70 % of what full batches can bear: how many are not answered in time?
 //!
-//! Small batches cannot bear the load at all, and large ones make the urgent requests late. Everybody gets the same
-//! arrivals, in slices by turns, and has the same linger. A request is missed if its deadline passed before it was
-//! run or before its answer was seen, or if there was no room for it.
+//! Small batches cannot bear the load of a service that is all overhead, and large ones make the urgent requests late where
+//! each request costs much. Everybody gets the same arrivals, in slices by turns, and has the same linger. A
+//! request is missed if its deadline passed before it was run or before its answer was seen, or if there was no
+//! room for it. Of each slice the share of misses is taken, and of a contender's slices the median, which a machine that
+//! stood still for a while does not move.
+//!
+//! A pool that knows the deadlines must not miss more of them than one that does not: beside the others stands an adaptive
+//! one that is not told, whose answers are late or not.
+//!
+//! No fixed size is good for every service; so beside the verdicts for each there is one for all of them together.
 
 use std::time::Duration;
 
@@ -11,10 +18,11 @@ use lanepool_bench::{
     Bound, Report, Result,
     figure::amount,
     random::{arrivals, scatter},
+    samples,
 };
 
 use crate::{
-    open_loop::{self, Fates},
+    open_loop::{self, Deadlines, Fates},
     service::{COSTS, Cost},
     shop::{Shop, config},
     throughput::{MOST, Sizing},
@@ -25,28 +33,73 @@ const LOAD: f64 = 0.7;
 /// As many may wait as a pool can be behind by until the deadlines of those that come last have passed.
 const CAPACITY: usize = 1 << 14;
 const WARM_UP: Duration = Duration::from_millis(60);
+/// The most requests that come at once; from one to so many are equally likely.
+const BURST: u64 = 31;
 /// How long requests have: so many times as long as the largest batch takes. One in four is urgent and one in four is
 /// not.
-const LIVES: [u32; 4] = [3, 8, 8, 30];
+const LIVES: [u32; 4] = [2, 4, 4, 16];
 
-struct Entry {
-    sizing: Sizing,
-    shop: Shop,
-    asked: u64,
-    /// Of the warm-up.
-    before: Fates,
-    fates: Fates,
+/// Who is compared: adaptive sizes, the same without telling the pool of the deadlines, and every fixed size.
+fn field() -> impl Iterator<Item = Contender> {
+    let told = Sizing::ALL.map(|sizing| Contender { sizing, told: true });
+    let [adaptive, fixed @ ..] = told;
+    let untold = Contender {
+        told: false,
+        ..adaptive
+    };
+    [adaptive, untold].into_iter().chain(fixed)
 }
 
+#[derive(Clone, Copy)]
+struct Contender {
+    sizing: Sizing,
+    /// Whether the pool knows the deadlines.
+    told: bool,
+}
+
+impl Contender {
+    fn name(self) -> String {
+        let name = self.sizing.name();
+        if self.told {
+            name
+        } else {
+            format!("{name}, not told")
+        }
+    }
+}
+
+struct Entry {
+    contender: Contender,
+    shop: Shop,
+    asked: u64,
+    /// Of the warm-up and all rounds.
+    fates: Fates,
+    /// By round, in percent.
+    missed: Vec<f64>,
+}
+
+/// The medians of the contenders, in their order: percent that were missed.
+type Missed = Vec<f64>;
+
 pub(crate) fn measure(report: &mut Report) {
-    let rounds = report.choose(9, 3);
-    let slice = Duration::from_millis(report.choose(150, 50));
+    let rounds = report.choose(20, 5);
+    let slice = Duration::from_millis(report.choose(80, 30));
+    let mut all = Vec::new();
     for cost in COSTS {
         let figure = format!("deadlines, {}", cost.name());
         eprintln!("{figure}: {rounds} rounds of {slice:?} each");
-        if let Err(error) = compare(report, &figure, cost, rounds, slice) {
-            report.fail(&figure, &error);
+        match compare(report, &figure, cost, rounds, slice) {
+            Ok(missed) => {
+                judge(report, &figure, &missed);
+                all.push(missed);
+            }
+            Err(error) => report.fail(&figure, &error),
         }
+    }
+    let mean = |at: usize| all.iter().map(|missed| missed[at]).sum::<f64>() / all.len() as f64;
+    if all.len() == COSTS.len() {
+        let missed: Missed = (0..field().count()).map(mean).collect();
+        judge(report, "deadlines, mean of all services", &missed);
     }
 }
 
@@ -56,28 +109,27 @@ fn compare(
     cost: Cost,
     rounds: u64,
     slice: Duration,
-) -> Result<()> {
-    let open = |sizing| Entry::open(sizing, cost);
-    let mut field = Sizing::ALL
-        .into_iter()
-        .map(open)
+) -> Result<Missed> {
+    let mut field = field()
+        .map(|contender| Entry::open(contender, cost))
         .collect::<Result<Vec<Entry>>>()?;
     for round in 0..rounds {
         let all = field.len() as u64;
         for at in (0..all).map(|at| (at + round) % all) {
             let entry = &mut field[at as usize];
-            let fates = entry.slice(cost, round, slice)?;
-            entry.fates.add(fates);
+            let missed = entry.slice(cost, round, slice)?;
+            entry.missed.push(missed);
         }
     }
     show(report, figure, cost, &field);
-    judge(report, figure, &field);
-    field.into_iter().try_for_each(Entry::close)
+    let missed = field.iter().map(Entry::median).collect();
+    field.into_iter().try_for_each(Entry::close)?;
+    Ok(missed)
 }
 
 impl Entry {
-    fn open(sizing: Sizing, cost: Cost) -> Result<Self> {
-        let mut config = config(1, sizing.batching());
+    fn open(contender: Contender, cost: Cost) -> Result<Self> {
+        let mut config = config(1, contender.sizing.batching());
         for lane in &mut config.lanes {
             *lane = LaneConfig {
                 capacity: CAPACITY,
@@ -85,41 +137,50 @@ impl Entry {
             };
         }
         let mut entry = Self {
-            sizing,
+            contender,
             shop: Shop::open(cost, config)?,
             asked: 0,
-            before: Fates::default(),
             fates: Fates::default(),
+            missed: Vec::new(),
         };
-        entry.before = entry.slice(cost, u64::MAX, WARM_UP)?;
+        entry.slice(cost, u64::MAX, WARM_UP)?;
         Ok(entry)
     }
 
-    fn slice(&mut self, cost: Cost, round: u64, time: Duration) -> Result<Fates> {
-        let due = arrivals(SEED ^ round, 1.0 / (cost.capacity(MOST) * LOAD), time);
+    /// Returns how many percent were missed.
+    fn slice(&mut self, cost: Cost, round: u64, time: Duration) -> Result<f64> {
+        let due = bursts(SEED ^ round, cost.capacity(MOST) * LOAD, time);
         // A batch of the largest size is what makes a deadline tight or not.
         let whole = cost.of(MOST);
-        let lifetime =
-            |number| Some(whole * LIVES[(scatter(number) % LIVES.len() as u64) as usize]);
-        let fates = open_loop::run(&self.shop, &due, self.asked, lifetime)?;
+        let deadlines = Deadlines {
+            lifetime: |number| Some(whole * LIVES[(scatter(number) % LIVES.len() as u64) as usize]),
+            told: self.contender.told,
+        };
+        let fates = open_loop::run(&self.shop, &due, self.asked, &deadlines)?;
         self.asked += due.len() as u64;
-        Ok(fates)
+        let missed = fates.missed() as f64 * 100.0 / due.len() as f64;
+        self.fates.add(fates);
+        Ok(missed)
     }
 
-    /// Of the rounds.
-    fn asked_in_rounds(&self) -> u64 {
-        self.fates.accepted + self.fates.refused
-    }
-
-    fn missed_percent(&self) -> f64 {
-        self.fates.missed() as f64 * 100.0 / self.asked_in_rounds() as f64
+    fn median(&self) -> f64 {
+        samples::median(&mut self.missed.clone())
     }
 
     fn close(self) -> Result<()> {
-        let mut all = self.before;
-        all.add(self.fates);
-        self.shop.close(all.accepted, 0, all.expired)
+        self.shop.close(self.fates.accepted, 0, self.fates.expired)
     }
+}
+
+/// Arrivals of so many requests a second, several at once.
+fn bursts(seed: u64, rate: f64, time: Duration) -> Vec<Duration> {
+    let mean_size = (1 + BURST) as f64 / 2.0;
+    let bursts = arrivals(seed, mean_size / rate, time).into_iter();
+    let size = |at: u64| 1 + scatter(seed ^ at) % BURST;
+    (0..)
+        .zip(bursts)
+        .flat_map(|(at, due)| (0..size(at)).map(move |_| due))
+        .collect()
 }
 
 fn show(report: &mut Report, figure: &str, cost: Cost, field: &[Entry]) {
@@ -131,28 +192,26 @@ fn show(report: &mut Report, figure: &str, cost: Cost, field: &[Entry]) {
             refused,
             ..
         } = &entry.fates;
-        let all = entry.asked_in_rounds() as f64;
-        let percent = |count: &u64| *count as f64 * 100.0 / all;
+        let percent = |count: &u64| amount(*count as f64 * 100.0 / entry.asked as f64);
         if report.is_json() {
-            let name = format!("{figure}, {}: missed", entry.sizing.name());
-            report.record(name, entry.missed_percent(), "%", Bound::None);
+            let name = format!("{figure}, {}: missed", entry.contender.name());
+            report.record(name, entry.median(), "%", Bound::None);
         }
         rows.push(vec![
-            entry.sizing.name(),
-            amount(entry.missed_percent()),
-            amount(percent(expired)),
-            amount(percent(late)),
-            amount(percent(refused)),
+            entry.contender.name(),
+            amount(entry.median()),
+            percent(expired),
+            percent(late),
+            percent(refused),
             amount(entry.shop.batches().mean_size()),
         ]);
     }
     let whole = cost.of(MOST).as_micros() as u32;
+    let [tight, usual, _, loose] = LIVES.map(|times| times * whole);
     let about = format!(
-        "{} requests in all, each with {}, {} (twice as many) or {} µs to live; 1 worker",
-        field.first().map_or(0, Entry::asked_in_rounds),
-        whole * LIVES[0],
-        whole * LIVES[1],
-        whole * LIVES[3],
+        "{} requests in bursts, each with {tight}, {usual} (twice as many) or {loose} µs to live; 1 worker. \
+         Misses are the median of the rounds, the rest is of all of them together",
+        field.first().map_or(0, |entry| entry.asked),
     );
     let heads = [
         "sizes",
@@ -165,27 +224,31 @@ fn show(report: &mut Report, figure: &str, cost: Cost, field: &[Entry]) {
     report.table(figure, &about, &heads.map(str::to_owned), &rows);
 }
 
-fn judge(report: &mut Report, figure: &str, field: &[Entry]) {
-    let [adaptive, fixed @ ..] = field else {
+fn judge(report: &mut Report, figure: &str, missed: &Missed) {
+    let contenders: Vec<(Contender, f64)> = field().zip(missed.iter().copied()).collect();
+    let [(_, adaptive), (untold, not_told), fixed @ ..] = &contenders[..] else {
         return;
     };
-    let best = fixed
-        .iter()
-        .min_by(|a, b| a.missed_percent().total_cmp(&b.missed_percent()));
-    if let Some(best) = best {
-        let missed = adaptive.missed_percent();
+    let best = fixed.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+    report.record(
+        format!("{figure}: missed by adaptive"),
+        *adaptive,
+        "%",
+        Bound::None,
+    );
+    // Differences and not ratios, because the other may miss none.
+    if let Some((contender, least)) = best {
         report.record(
-            format!("{figure}: missed by adaptive"),
-            missed,
-            "%",
-            Bound::None,
-        );
-        // A difference and not a ratio, because the best may miss none.
-        report.record(
-            format!("{figure}: the same less the best, {}", best.sizing.name()),
-            missed - best.missed_percent(),
+            format!("{figure}: the same less the best, {}", contender.name()),
+            adaptive - least,
             "% points",
             Bound::AtMost(0.0),
         );
     }
+    report.record(
+        format!("{figure}: the same less {}", untold.name()),
+        adaptive - not_told,
+        "% points",
+        Bound::AtMost(0.0),
+    );
 }

@@ -24,7 +24,7 @@ use lanepool_bench::{
 };
 
 use crate::{
-    open_loop::{self, Fates},
+    open_loop::{self, Deadlines, Fates},
     service::{COSTS, Cost},
     shop::{Hold, Shop, config},
 };
@@ -55,8 +55,8 @@ const LIMITS: [Limits; 2] = [
 ];
 
 pub(crate) fn measure(report: &mut Report) {
-    let rounds = report.choose(15, 5);
-    let slice = Duration::from_millis(report.choose(150, 60));
+    let rounds = report.choose(31, 9);
+    let slice = Duration::from_millis(report.choose(80, 40));
     for cost in COSTS {
         let figure = format!("light, {}", cost.name());
         eprintln!("{figure}: {rounds} rounds of {slice:?} with batches and without");
@@ -95,7 +95,11 @@ impl Asked {
 
     fn slice(&mut self, cost: Cost, round: u64, time: Duration) -> Result<Fates> {
         let due = arrivals(SEED ^ round, 1.0 / (cost.capacity(1) * LOAD), time);
-        let fates = open_loop::run(&self.shop, &due, self.count, |_| None)?;
+        let none = Deadlines {
+            lifetime: |_| None,
+            told: false,
+        };
+        let fates = open_loop::run(&self.shop, &due, self.count, &none)?;
         self.count += fates.accepted;
         Ok(fates)
     }

@@ -53,21 +53,34 @@ impl Fates {
     }
 }
 
-/// A request on its way.
-struct Flying {
+/// What is asked.
+#[derive(Clone, Copy)]
+struct Asked {
     number: u64,
     due: Instant,
     deadline: Option<Instant>,
+}
+
+/// A request on its way.
+struct Flying {
+    asked: Asked,
     ticket: Ticket<u64, Infallible>,
 }
 
-/// Hands a request in at each of these times. Their numbers count up from `first`; a lifetime runs from when
-/// a request is due.
+/// By when requests are to be answered.
+pub(crate) struct Deadlines<F> {
+    /// How long a request of this number has from when it is due; none for as long as it takes.
+    pub(crate) lifetime: F,
+    /// Whether the pool is told. Otherwise only this side looks whether an answer is late.
+    pub(crate) told: bool,
+}
+
+/// Hands a request in at each of these times. Their numbers count up from `first`.
 pub(crate) fn run(
     shop: &Shop,
     due: &[Duration],
     first: u64,
-    lifetime: impl Fn(u64) -> Option<Duration>,
+    deadlines: &Deadlines<impl Fn(u64) -> Option<Duration>>,
 ) -> Result<Fates> {
     // With a single CPU, whoever spins here keeps the worker from it.
     let pause = if thread::available_parallelism()?.get() > 1 {
@@ -91,7 +104,13 @@ pub(crate) fn run(
             Some(&(number, &due)) if began + due <= now => {
                 arrivals.next();
                 let due = began + due;
-                flying.extend(fates.begin(shop, number, due, lifetime(number))?);
+                let deadline = (deadlines.lifetime)(number).map(|lifetime| due + lifetime);
+                let request = Asked {
+                    number,
+                    due,
+                    deadline,
+                };
+                flying.extend(fates.begin(shop, request, deadlines.told)?);
                 seen = now;
             }
             _ if now - seen > PATIENCE => {
@@ -116,29 +135,17 @@ fn pop_answered(flying: &mut VecDeque<Flying>) -> Option<Flying> {
 }
 
 impl Fates {
-    fn begin(
-        &mut self,
-        shop: &Shop,
-        number: u64,
-        due: Instant,
-        lifetime: Option<Duration>,
-    ) -> Result<Option<Flying>> {
-        let deadline = lifetime.map(|lifetime| due + lifetime);
-        let mut task = ProcessingTask::new(Request::now(number));
-        if let Some(deadline) = deadline {
+    fn begin(&mut self, shop: &Shop, asked: Asked, told: bool) -> Result<Option<Flying>> {
+        let mut task = ProcessingTask::new(Request::now(asked.number));
+        if let Some(deadline) = asked.deadline.filter(|_| told) {
             task = task.deadline(deadline);
         }
         match shop.pool.try_submit(task) {
             Ok(ticket) => {
                 self.accepted += 1;
-                Ok(Some(Flying {
-                    number,
-                    due,
-                    deadline,
-                    ticket,
-                }))
+                Ok(Some(Flying { asked, ticket }))
             }
-            Err(SubmitError::Full(_) | SubmitError::Expired(_)) if deadline.is_some() => {
+            Err(SubmitError::Full(_) | SubmitError::Expired(_)) if asked.deadline.is_some() => {
                 self.refused += 1;
                 Ok(None)
             }
@@ -147,20 +154,15 @@ impl Fates {
     }
 
     fn end(&mut self, answered: Flying, now: Instant) -> Result<()> {
-        let Flying {
-            number,
-            due,
-            deadline,
-            ticket,
-        } = answered;
+        let Flying { asked, ticket } = answered;
         match ticket.wait() {
             Ok(answer) => {
-                check(number, answer)?;
-                let latency = now - due;
+                check(asked.number, answer)?;
+                let latency = now - asked.due;
                 self.latencies_us.push(latency.as_nanos() as f64 / 1000.0);
-                self.late += u64::from(deadline.is_some_and(|deadline| now >= deadline));
+                self.late += u64::from(asked.deadline.is_some_and(|deadline| now >= deadline));
             }
-            Err(ProcessingError::Expired) if deadline.is_some() => self.expired += 1,
+            Err(ProcessingError::Expired) if asked.deadline.is_some() => self.expired += 1,
             Err(error) => return Err(error.to_string().into()),
         }
         Ok(())

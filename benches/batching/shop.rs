@@ -106,19 +106,25 @@ impl BatchService<Request> for Clerk {
         free_since: &mut Instant,
         batch: Batch<Request>,
     ) -> std::result::Result<Answers<u64, Infallible>, Infallible> {
-        let now = Instant::now();
-        let handed_in = batch.requests().iter().map(|request| request.handed_in);
-        let age = handed_in
-            .min()
-            .map_or(Duration::ZERO, |oldest| now - oldest);
-        let worker_free = now - *free_since;
-        self.books.note(&batch, Hold { age, worker_free });
+        self.books.note(&batch);
+        let watches_holds = self.books.watches_holds();
+        if watches_holds {
+            let now = Instant::now();
+            let handed_in = batch.requests().iter().map(|request| request.handed_in);
+            let oldest = handed_in.min().unwrap_or(now);
+            self.books.lock_holds().push(Hold {
+                age: now - oldest,
+                worker_free: now - *free_since,
+            });
+        }
         self.emulated.run(batch.len());
         let answers = batch
             .into_iter()
             .map(|(request, _)| Ok(answer_to(request.number)))
             .collect();
-        *free_since = Instant::now();
+        if watches_holds {
+            *free_since = Instant::now();
+        }
         Ok(answers)
     }
 }
@@ -143,7 +149,7 @@ impl Service<Request> for Clerk {
 }
 
 impl Books {
-    fn note(&self, batch: &Batch<Request>, hold: Hold) {
+    fn note(&self, batch: &Batch<Request>) {
         let reason = CloseReason::ALL
             .iter()
             .position(|reason| *reason == batch.close_reason());
@@ -152,9 +158,10 @@ impl Books {
         }
         self.largest
             .fetch_max(batch.len() as u64, Ordering::Relaxed);
-        if self.watches_holds.load(Ordering::Relaxed) {
-            self.lock_holds().push(hold);
-        }
+    }
+
+    fn watches_holds(&self) -> bool {
+        self.watches_holds.load(Ordering::Relaxed)
     }
 
     fn lock_holds(&self) -> MutexGuard<'_, Vec<Hold>> {

@@ -155,8 +155,8 @@ struct Entry {
 }
 
 pub(crate) fn measure(report: &mut Report) {
-    let rounds = report.choose(9, 3);
-    let slice = Duration::from_millis(report.choose(300, 120));
+    let rounds = report.choose(40, 10);
+    let slice = Duration::from_millis(report.choose(60, 40));
     eprintln!("sqlite: {rounds} rounds of {slice:?} each");
     if let Err(error) = compare(report, rounds, slice) {
         report.fail("sqlite", &error);

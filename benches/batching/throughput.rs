@@ -79,8 +79,8 @@ struct Entry {
 }
 
 pub(crate) fn measure(report: &mut Report) {
-    let rounds = report.choose(15, 5);
-    let slice = Duration::from_millis(report.choose(60, 20));
+    let rounds = report.choose(40, 10);
+    let slice = Duration::from_millis(report.choose(20, 10));
     let costs = report.choose(&COSTS[..], &COSTS[..3]);
     for &cost in costs {
         let figure = format!("throughput, {}", cost.name());

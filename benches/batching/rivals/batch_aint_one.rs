@@ -83,12 +83,11 @@ impl Running {
             .map_err(|error| format!("batch-aint-one did not answer: {error}").into())
     }
 
+    /// It keeps no books. Every call has its answer, so nothing has to be waited for but its threads; its own
+    /// shutdown now and then does not end.
     fn finish(self) -> Result<()> {
-        let handle = self.batcher.worker_handle();
-        self.runtime.block_on(async {
-            handle.shut_down().await;
-            tokio::time::timeout(PATIENCE, handle.wait_for_shutdown()).await
-        })?;
+        drop(self.batcher);
+        self.runtime.shutdown_timeout(PATIENCE);
         Ok(())
     }
 }
@@ -124,8 +123,9 @@ with_policy!(
     Lingering,
     BatchingPolicy::Duration(LINGER, OnFull::Process),
     "batch-aint-one, Duration",
-    "The policy that lingers as the others do. One key, and one batch at a time, on a runtime of two threads: \
-     one of them runs the batch, the other takes requests in; with one thread alone it does less."
+    "The policy that lingers as the others do. One key, and one batch at a time, on a runtime of two threads: one \
+     of them runs the batch, the other takes requests in. With one thread, or with `block_in_place` around the \
+     batch, it does less."
 );
 with_policy!(
     AtOnce,

@@ -11,7 +11,7 @@ use super::{
     SIZE,
     field::{Entry, Load, OnLoad},
 };
-use crate::{service::Cost, throughput::range};
+use crate::service::Cost;
 
 /// A column: a figure of one load.
 struct Column {
@@ -112,8 +112,12 @@ fn compare(report: &mut Report, title: &str, column: &Column, entries: &[Entry])
             "{title}, {}: {} beside {}",
             column.name, ours.name, best.name
         );
-        report.record(figure, ratio.median, "x", Bound::None);
-        eprintln!("{title}, {}: {}", column.name, range(ratio));
+        report.record(&figure, ratio.median, "x", Bound::None);
+        if report.is_json() {
+            for (which, value) in [("least", ratio.min), ("largest", ratio.max)] {
+                report.record(format!("{figure}, {which} round"), value, "x", Bound::None);
+            }
+        }
     }
 }
 
