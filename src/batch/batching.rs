@@ -110,9 +110,10 @@ impl Batching {
         })
     }
 
-    /// The most requests whose batch of this key is expected to be done within so long.
-    pub(crate) fn most_within(&self, key: Option<Key>, ns: u64) -> usize {
-        self.kind(key).sizer.lock().curve().most_within(ns)
+    /// How many requests a batch of this key may hold for the sake of one that has so long left; see
+    /// [`Sizer::most_within`].
+    pub(crate) fn most_within(&self, key: Option<Key>, left_ns: u64, held: usize) -> usize {
+        self.kind(key).sizer.lock().most_within(left_ns, held)
     }
 
     /// Whether this batch closes now.

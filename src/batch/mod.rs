@@ -30,4 +30,4 @@ pub use statistics::{BatchStatistics, ServiceCurve};
 pub(crate) use waitlist::Entry;
 
 /// The items of a batch lie beside the worker's stack up to this many.
-pub(crate) const INLINE: usize = 16;
+pub(crate) const INLINE: usize = 8;

@@ -30,8 +30,10 @@ const MOST: Demand = Demand {
     headroom: 1.5,
 };
 /// Every so many batches one is to be half as large or twice, by turns, so that the slope of the curve stays
-/// known.
+/// known. Where batches are as large as they may be, three quarters half as often: there the most is lost.
 const PROBE_EVERY: u64 = 8;
+/// Every so many batches the size is judged.
+const JUDGED_EVERY: u64 = 4;
 /// The fixed part of a batch's cost is taken to be larger by this part of a batch's usual cost: where it is small its estimate
 /// is uncertain, and a batch that is too small costs more than one that is too large.
 const MARGIN: f64 = 0.03;
@@ -52,6 +54,7 @@ pub(crate) struct Sizer {
     /// The shortest time from acceptance to deadline lately.
     tightest_ns: f64,
     size: usize,
+    needed: usize,
     batches: u64,
     /// The window in which the load is measured: when it began, the requests since, and how many a
     /// nanosecond came in the one before.
@@ -71,6 +74,7 @@ impl Sizer {
             workers,
             tightest_ns: f64::INFINITY,
             size: most,
+            needed: 1,
             batches: 0,
             window_from_ns: 0,
             window_requests: 0,
@@ -100,24 +104,49 @@ impl Sizer {
             self.load = self.window_requests as f64 / (now_ns - self.window_from_ns) as f64;
             (self.window_from_ns, self.window_requests) = (now_ns, 0);
         }
-        if self.adaptive && !(self.best(&LEAST)..=self.best(&MOST)).contains(&self.size) {
+        if self.adaptive && self.batches.is_multiple_of(JUDGED_EVERY) {
+            self.judge();
+        }
+    }
+
+    fn judge(&mut self) {
+        if !(self.best(&LEAST)..=self.best(&MOST)).contains(&self.size) {
             self.size = self.best(&CHOSEN);
         }
+        self.needed = self.needed(&CHOSEN);
     }
 
     /// The size that the next batch is to have.
     pub(crate) fn target(&self) -> usize {
         let probes = self.adaptive && self.batches % PROBE_EVERY == PROBE_EVERY - 1;
-        match self.batches / PROBE_EVERY % 2 {
-            _ if !probes => self.size,
-            0 => self.size.div_ceil(2),
-            _ => (self.size * 2).min(self.most),
+        let is_even = (self.batches / PROBE_EVERY).is_multiple_of(2);
+        match (probes, is_even) {
+            (true, true) if self.size == self.most => (self.size * 3).div_ceil(4),
+            (true, true) => self.size.div_ceil(2),
+            (true, false) => (self.size * 2).min(self.most),
+            (false, _) => self.size,
         }
     }
 
     /// The size that batches have as a rule.
     pub(crate) fn size(&self) -> usize {
         self.size
+    }
+
+    /// The most requests that a batch of the next size may hold whose tightest request has so long left, and which
+    /// holds so many already: as many as are done in time, but as many as the load needs in any case, and as many
+    /// as usual if it is too late anyway.
+    pub(crate) fn most_within(&self, left_ns: u64, held: usize) -> usize {
+        let in_time = self.curve.most_within(left_ns);
+        if in_time < held
+            || self
+                .curve
+                .cost_ns(held)
+                .is_some_and(|cost_ns| cost_ns > left_ns)
+        {
+            return usize::MAX;
+        }
+        in_time.max(self.needed)
     }
 
     pub(crate) fn curve(&self) -> &Curve {
@@ -135,9 +164,19 @@ impl Sizer {
         let in_time = self
             .curve
             .most_within(wanted_ns.min(self.tightest_ns as u64) / 2);
+        pays.min(in_time)
+            .max(self.needed(demand))
+            .clamp(1, self.most)
+    }
+
+    /// The least size that carries the load.
+    fn needed(&self, demand: &Demand) -> usize {
+        let Some((fixed_ns, each_ns)) = self.curve.parts_ns() else {
+            return 1;
+        };
+        let fixed_ns = fixed_ns + MARGIN * self.curve.mean_ns();
         let load = demand.headroom * self.load / self.workers as f64;
-        let needed = self.that_carries(load, fixed_ns, each_ns);
-        pays.min(in_time).max(needed).clamp(1, self.most)
+        self.that_carries(load, fixed_ns, each_ns)
     }
 
     /// The requests a nanosecond that a worker runs in batches of so many.
@@ -287,6 +326,30 @@ mod tests {
         let tight = run(&mut sizer, 100, |step| (step % 8 == 0).then_some(140_000));
         assert!((15..=25).contains(&tight), "2 * (50 + 20) µs: {tight}");
         assert!(run(&mut sizer, 200, |_| Some(10_000_000)) > 40);
+    }
+
+    #[test]
+    fn a_deadline_bounds_a_batch_unless_it_is_too_late_or_the_load_needs_more() {
+        let cost = curve(50_000, 1_000);
+        let mut sizer = Sizer::new(64, true, None, 1);
+        let mut now_ns = 1;
+        for step in 0..100 {
+            let size = step % 3 + 1;
+            now_ns += 20 * cost(size);
+            sizer.observe(size, cost(size), now_ns, None);
+        }
+        assert!((19..=21).contains(&sizer.most_within(70_000, 3)));
+        assert_eq!(
+            sizer.most_within(45_000, 1),
+            usize::MAX,
+            "one alone takes longer"
+        );
+        assert_eq!(sizer.most_within(60_000, 20), 20, "what it holds it keeps");
+        run(&mut sizer, &mut now_ns, 200, &cost);
+        assert!(
+            sizer.most_within(70_000, 3) > 40,
+            "the load needs large ones"
+        );
     }
 
     #[test]

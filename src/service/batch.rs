@@ -11,7 +11,7 @@ use crate::task::TaskContext;
 
 /// Requests that are run together, in the order in which a worker took them.
 ///
-/// Up to 16 lie in place; a larger batch is on the heap.
+/// Up to 8 lie in place; a larger batch is on the heap.
 ///
 /// # Examples
 /// ```

@@ -56,6 +56,8 @@ pub(crate) struct BatchShift<Q, R, E> {
     slack_ns: Option<u64>,
     /// When it had taken what was there; 0 before.
     dry_ns: u64,
+    /// When it last looked at the clock for the batch on the tray: readings cost as much as a claim.
+    now_ns: u64,
     /// The batch that runs, last one first, and since when.
     running: SmallVec<[Due<R, E>; INLINE]>,
     start_ns: u64,
@@ -75,6 +77,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             held: None,
             slack_ns: None,
             dry_ns: 0,
+            now_ns: 0,
             running: SmallVec::new(),
             start_ns: 0,
         }
@@ -121,11 +124,14 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     /// Takes what is there, as much as the batch may hold. Returns whether it holds anything.
     fn gather(&mut self, engine: &Engine<Q, R, E>) -> bool {
         let batching = engine.batching();
+        let mut now_ns = 0;
         while !self.is_full() && !self.is_urgent_alone(batching) && self.shift.brings_next() {
             let Some(mut item) = self.shift.take() else {
                 continue;
             };
-            let now_ns = engine.clock.now_ns();
+            if now_ns == 0 {
+                now_ns = engine.clock.now_ns();
+            }
             if self.tray.is_empty() {
                 if batching.config.keyed {
                     self.held = item.due.key.take();
@@ -140,6 +146,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                 break;
             }
         }
+        self.now_ns = now_ns;
         !self.tray.is_empty()
     }
 
@@ -172,7 +179,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         }
         if let Some(tightest_ns) = self.forming.deadline_ns.filter(|_| deadline_ns.is_some()) {
             let left_ns = tightest_ns.saturating_sub(now_ns);
-            self.most = batching.most_within(self.key, left_ns).max(1);
+            self.most = batching.most_within(self.key, left_ns, self.tray.len());
         }
     }
 
@@ -212,7 +219,10 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     /// Whether the batch on the tray closes now.
     pub(super) fn decide(&mut self, engine: &Engine<Q, R, E>) -> Decision {
         let batching = engine.batching();
-        let now_ns = engine.clock.now_ns();
+        if self.now_ns == 0 {
+            self.now_ns = engine.clock.now_ns();
+        }
+        let now_ns = self.now_ns;
         if self.dry_ns == 0 {
             self.dry_ns = now_ns;
         }
@@ -250,7 +260,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         engine: &Engine<Q, R, E>,
         reason: CloseReason,
     ) -> Option<Batch<Q>> {
-        let now_ns = engine.clock.now_ns();
+        let now_ns = self.now_ns;
         let batching = engine.batching();
         let given_up = engine.shards.shared.hint().is_given_up();
         let waiting = match self.key {
@@ -262,7 +272,9 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             engine.leave_rest(self.shift.seat.lanes & engine.shards.shared.all());
         }
         let (mut requests, mut contexts) = (SmallVec::new(), SmallVec::new());
-        for item in mem::take(&mut self.tray) {
+        // Taken one by one, because the tray as a whole is large to move.
+        self.tray.reverse();
+        while let Some(item) = self.tray.pop() {
             let outcome = if given_up {
                 Outcome::Abandoned
             } else if !item.due.promise.is_wanted() {
