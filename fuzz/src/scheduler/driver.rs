@@ -64,7 +64,7 @@ impl<M: Machine> Driver<M> {
         if shape.monitored {
             builder = builder.monitor(Counter(Arc::clone(&world)));
         }
-        let (machine, pool) = M::build(builder, Arc::clone(&world));
+        let (machine, pool) = M::build(builder, Arc::clone(&world), shape.is_batched());
         let mut driver = Self {
             machine,
             events: pool.events(),

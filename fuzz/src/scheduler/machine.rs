@@ -13,7 +13,8 @@ pub(crate) trait Machine: Sized {
     /// Whether workers move while the driver acts.
     const CONCURRENT: bool;
 
-    fn build(builder: PoolBuilder, world: Arc<World>) -> (Self, Pool);
+    /// A pool whose service runs batches or not.
+    fn build(builder: PoolBuilder, world: Arc<World>, batched: bool) -> (Self, Pool);
 
     /// Lets workers move that do not move by themselves.
     fn step(&mut self);
@@ -29,15 +30,17 @@ pub(crate) struct Tasks(Option<Runtime>);
 impl Machine for Tasks {
     const CONCURRENT: bool = false;
 
-    fn build(builder: PoolBuilder, world: Arc<World>) -> (Self, Pool) {
+    fn build(builder: PoolBuilder, world: Arc<World>, batched: bool) -> (Self, Pool) {
         let runtime = Builder::new_current_thread()
             .build()
             .expect("a runtime without drivers");
         world.workers_follow(task_number(runtime.spawn(async {}).id()));
-        let pool = builder
-            .runtime(runtime.handle().clone())
-            .build_async(Gated(world))
-            .expect("every shape is a valid pool");
+        let builder = builder.runtime(runtime.handle().clone());
+        let pool = match batched {
+            false => builder.build_async(Gated(world)),
+            true => builder.build_batches_async(Gated(world)),
+        };
+        let pool = pool.expect("every shape is a valid pool");
         (Self(Some(runtime)), pool)
     }
 
@@ -63,11 +66,12 @@ pub(crate) struct Threads;
 impl Machine for Threads {
     const CONCURRENT: bool = true;
 
-    fn build(builder: PoolBuilder, world: Arc<World>) -> (Self, Pool) {
-        let pool = builder
-            .build(Gated(world))
-            .expect("every shape is a valid pool");
-        (Self, pool)
+    fn build(builder: PoolBuilder, world: Arc<World>, batched: bool) -> (Self, Pool) {
+        let pool = match batched {
+            false => builder.build(Gated(world)),
+            true => builder.build_batches(Gated(world)),
+        };
+        (Self, pool.expect("every shape is a valid pool"))
     }
 
     fn step(&mut self) {}

@@ -7,7 +7,9 @@
 //! 5. [`driver`] does the operations, through [`ways_in`], [`stream`] and [`scheduling`]; [`calls`] is what
 //!    it holds of them and [`polls`] what becomes of that.
 //! 6. [`ending`] ends the pool and looks whether everything is accounted for.
-//! 7. [`storm`] is a run without a model, for threads whose scheduling changes.
+//! 7. [`storm`] is a run without a model, for threads whose scheduling changes or that run batches.
+//!
+//! Async workers that run batches take one request at a time, so that the model of single requests is theirs, too.
 
 mod calls;
 mod driver;
@@ -34,9 +36,9 @@ pub fn run_tasks(scenario: &Scenario) {
     run::<Tasks>(scenario);
 }
 
-/// With threads: step by step where all is as usual, else without a look at what they are at.
+/// With threads: step by step where all is as usual and nobody runs batches, else without a look at what they are at.
 pub fn run_threads(scenario: &Scenario) {
-    if scenario.shape.is_usual() {
+    if scenario.shape.is_usual() && !scenario.shape.is_batched() {
         run::<Threads>(scenario);
     } else {
         storm::run(scenario);

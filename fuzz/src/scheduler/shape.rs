@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use lanepool::{
-    LaneConfig, LoadBalancingStrategy, OverflowPolicy, SchedulingStrategy, TaskPriority,
-    WorkerPoolConfig, WorkerPoolConfigBuilder,
+    BatchProcessorConfig, LaneConfig, LoadBalancingStrategy, OverflowPolicy, SchedulingStrategy,
+    TaskPriority, WorkerPoolConfig, WorkerPoolConfigBuilder,
 };
 
 /// The most lanes of a pool.
@@ -34,9 +34,40 @@ struct Manner {
     long_runs: bool,
     /// What is not as usual about the scheduling, if anything is.
     scheduling: Option<Scheduling>,
+    /// How batches form, if the pool runs batches.
+    batches: Option<Batches>,
 }
 
-/// One byte says whether all is as usual.
+/// How batches form where the workers are threads; async workers take batches of one, which the model can follow.
+#[derive(Clone, Debug)]
+struct Batches {
+    size: usize,
+    keyed: bool,
+    lingers: bool,
+}
+
+impl Batches {
+    /// The five bits that the byte of a manner has left.
+    fn of(bits: u8) -> Option<Self> {
+        (bits & 1 != 0).then(|| Self {
+            size: 1 << (bits >> 1 & 3),
+            keyed: bits & 8 != 0,
+            lingers: bits & 16 != 0,
+        })
+    }
+
+    fn config(&self) -> BatchProcessorConfig {
+        let seconds = u64::from(self.lingers) * 2;
+        BatchProcessorConfig::new()
+            .batch_size(self.size)
+            .batch_timeout(Duration::from_secs(seconds))
+            .max_batch_wait(Duration::from_secs(3))
+            .close_when_idle(self.size < 8)
+            .keyed(self.keyed)
+    }
+}
+
+/// One byte says whether all is as usual, and how batches form.
 impl<'a> Arbitrary<'a> for Manner {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         let kind = u.arbitrary::<u8>()?;
@@ -47,6 +78,7 @@ impl<'a> Arbitrary<'a> for Manner {
             } else {
                 None
             },
+            batches: Batches::of(kind >> 3),
         })
     }
 }
@@ -135,15 +167,28 @@ impl Shape {
     /// The most tasks of a claim. Of several workers each claims single tasks: what one of them has
     /// in its hand the others cannot run, and the model could not tell who should be busy.
     pub(crate) fn longest_run(&self) -> usize {
-        if self.manner.long_runs && self.workers == 1 {
+        if self.manner.long_runs && self.workers == 1 && !self.is_batched() {
             16
         } else {
             1
         }
     }
 
-    /// The configuration of the pool.
+    /// The configuration of the pool; its batches are of one request each.
     pub(crate) fn config(&self) -> WorkerPoolConfig {
+        let one_by_one = BatchProcessorConfig::new()
+            .batch_size(1)
+            .batch_timeout(Duration::ZERO);
+        self.config_with(one_by_one)
+    }
+
+    /// The configuration of the pool, with all that batches can be like.
+    pub(crate) fn config_with_batches(&self) -> WorkerPoolConfig {
+        let batches = self.manner.batches.as_ref();
+        self.config_with(batches.map_or_else(BatchProcessorConfig::new, Batches::config))
+    }
+
+    fn config_with(&self, batching: BatchProcessorConfig) -> WorkerPoolConfig {
         let lane = |lane: &Lane| {
             LaneConfig::new()
                 .capacity(lane.capacity)
@@ -158,7 +203,8 @@ impl Shape {
             .workers(self.workers)
             .lanes(self.lanes.iter().map(lane))
             .sample_every(if self.sample_all { 1 } else { 32 })
-            .max_run_length(self.longest_run());
+            .max_run_length(self.longest_run())
+            .batching(batching);
         if let Some(seconds) = self.default_timeout {
             config = config.default_timeout(Duration::from_secs(seconds));
         }
@@ -170,6 +216,11 @@ impl Shape {
             .expect("every shape is a valid configuration")
     }
 
+    /// Whether the pool runs batches.
+    pub(crate) fn is_batched(&self) -> bool {
+        self.manner.batches.is_some()
+    }
+
     /// Whether tasks wait in lanes that all workers share and take by turns alone.
     pub(crate) fn is_usual(&self) -> bool {
         self.manner.scheduling.is_none()
@@ -177,6 +228,6 @@ impl Shape {
 
     /// Whether the wait and run histograms have every task.
     pub(crate) fn times_all(&self) -> bool {
-        self.monitored || self.sample_all
+        self.monitored || self.sample_all || self.is_batched()
     }
 }

@@ -3,7 +3,8 @@
 //! The operations are done one after the other without a look at what the workers are at, so the model cannot
 //! follow. What must be so whoever was quicker is looked at in the journal and at the end:
 //!
-//! - a task is refused and comes back, or it is accepted and ends once, and its request is dropped once;
+//! - a task is refused and comes back, or it is accepted and ends once, its request is dropped once, and whoever
+//!   waits gets its own answer;
 //! - tasks of one key that were handed in after the pool first kept their order start in that order, and one at a
 //!   time;
 //! - at the end every accepted task is accounted for, nothing is queued or running, and no key is left;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lanepool::{
-    Clock, ManualClock, ProcessingTask, SchedulingStrategy, SubmitError, TaskContext, TaskPriority,
-    Ticket,
+    Clock, ManualClock, ProcessingError, ProcessingTask, SchedulingStrategy, SubmitError,
+    TaskContext, TaskPriority, Ticket,
 };
 
 use super::driver::{PATIENCE, Pool, in_a_moment};
@@ -43,19 +44,19 @@ struct Storm {
     /// Whether tasks of a key keep their order.
     keyed: bool,
     given: Vec<Given>,
-    tickets: Vec<Ticket<Value, Value>>,
+    tickets: Vec<(Id, Ticket<Value, Value>)>,
     closed: bool,
 }
 
 /// Does what the scenario says, and looks at what became of it.
 pub(super) fn run(scenario: &Scenario) {
     let threads_before = threads();
-    let config = scenario.shape.config();
+    let config = scenario.shape.config_with_batches();
     let world = World::new(config.worker_count - 1);
     let (clock, hands) = Clock::manual();
     let now = clock.now();
     let builder = Pool::builder().config(config.clone()).clock(clock);
-    let (_, pool) = Threads::build(builder, Arc::clone(&world));
+    let (_, pool) = Threads::build(builder, Arc::clone(&world), scenario.shape.is_batched());
     let mut storm = Storm {
         world,
         pool,
@@ -170,7 +171,7 @@ impl Storm {
         match handed {
             Ok(ticket) => {
                 assert!(!self.closed, "task {id} is accepted by a closed pool");
-                self.tickets.extend(ticket);
+                self.tickets.extend(ticket.map(|ticket| (id, ticket)));
             }
             Err(refused) => assert_eq!(refused.into_request().id, id, "another came back"),
         }
@@ -180,7 +181,7 @@ impl Storm {
         if self.tickets.is_empty() {
             return;
         }
-        let ticket = self
+        let (_, ticket) = self
             .tickets
             .swap_remove(usize::from(which) % self.tickets.len());
         match how {
@@ -236,12 +237,29 @@ impl Storm {
             "a drain abandons {} tasks",
             total.abandoned
         );
-        self.tickets.clear();
+        self.check_answers();
         drop(self.pool);
         in_a_moment("the service is alive", || {
             Arc::strong_count(&self.world) == 1
         });
         assert_eq!(self.world.values_alive(), 0, "an answer is leaked");
+    }
+
+    /// Whoever still waits has an answer, and no other's.
+    fn check_answers(&mut self) {
+        for (id, ticket) in self.tickets.drain(..) {
+            match ticket.wait() {
+                Ok(value) | Err(ProcessingError::Failed(value)) => {
+                    assert_eq!(value.id, id, "another's answer");
+                }
+                Err(
+                    ProcessingError::Panicked(_)
+                    | ProcessingError::Expired
+                    | ProcessingError::Abandoned,
+                ) => {}
+                Err(other) => panic!("task {id} is answered: {other:?}"),
+            }
+        }
     }
 
     /// What the workers have told. Returns how many tasks the service has ended.

@@ -11,7 +11,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use lanepool::{AsyncService, Outcome, PerformanceMonitor, Service, TaskContext};
+use lanepool::{
+    Answers, AsyncBatchService, AsyncService, Batch, BatchService, Outcome, PerformanceMonitor,
+    Service, TaskContext,
+};
 
 use super::input::End;
 
@@ -157,6 +160,33 @@ impl World {
         state.decided.get(&request.id).copied().or(planned)
     }
 
+    /// Waits at a request's gate, if it has one.
+    async fn pass(&self, request: &Request) -> End {
+        poll_fn(|context| {
+            let mut state = self.lock();
+            if let Some(end) = self.end_of(&state, request) {
+                return Poll::Ready(end);
+            }
+            state.gates.insert(request.id, context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// As [`World::pass`], on a thread.
+    fn wait(&self, request: &Request) -> End {
+        let mut state = self.lock();
+        loop {
+            if let Some(end) = self.end_of(&state, request) {
+                return end;
+            }
+            state = match self.moved.wait(state) {
+                Ok(state) => state,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+        }
+    }
+
     fn begin(&self, worker: usize, request: &Request, context: &TaskContext) {
         assert_eq!(context.message_id(), request.message_id);
         self.tell(Event::Started {
@@ -247,6 +277,12 @@ impl Value {
     }
 }
 
+impl Clone for Value {
+    fn clone(&self) -> Self {
+        Self::new(self.id, &self.world)
+    }
+}
+
 impl Drop for Value {
     fn drop(&mut self) {
         self.world.lock().values_alive -= 1;
@@ -273,16 +309,33 @@ impl AsyncService<Request> for Gated {
         context: &TaskContext,
     ) -> Result<Value, Value> {
         self.0.begin(*worker, &request, context);
-        let end = poll_fn(|context| {
-            let mut state = self.0.lock();
-            if let Some(end) = self.0.end_of(&state, &request) {
-                return Poll::Ready(end);
-            }
-            state.gates.insert(request.id, context.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        let end = self.0.pass(&request).await;
         self.0.finish(*worker, request, end)
+    }
+}
+
+/// One request after the other; a panic is the whole batch's.
+impl AsyncBatchService<Request> for Gated {
+    type Response = Value;
+    type Error = Value;
+    type State = usize;
+
+    fn state(&self, worker: usize) -> usize {
+        self.0.make_state(worker)
+    }
+
+    async fn call_batch(
+        &self,
+        worker: &mut usize,
+        batch: Batch<Request>,
+    ) -> Result<Answers<Value, Value>, Value> {
+        let mut answers = Answers::new();
+        for (request, context) in batch {
+            self.0.begin(*worker, &request, &context);
+            let end = self.0.pass(&request).await;
+            answers.push(self.0.finish(*worker, request, end));
+        }
+        Ok(answers)
     }
 }
 
@@ -302,18 +355,37 @@ impl Service<Request> for Gated {
         context: &TaskContext,
     ) -> Result<Value, Value> {
         self.0.begin(*worker, &request, context);
-        let mut state = self.0.lock();
-        let end = loop {
-            if let Some(end) = self.0.end_of(&state, &request) {
-                break end;
-            }
-            state = match self.0.moved.wait(state) {
-                Ok(state) => state,
-                Err(poisoned) => poisoned.into_inner(),
-            };
-        };
-        drop(state);
+        let end = self.0.wait(&request);
         self.0.finish(*worker, request, end)
+    }
+}
+
+/// One request after the other. A panic is its request's, but one that ruins the worker is the whole batch's, after
+/// all of it has ended.
+impl BatchService<Request> for Gated {
+    type Response = Value;
+    type Error = Value;
+    type State = usize;
+
+    fn state(&self, worker: usize) -> usize {
+        self.0.make_state(worker)
+    }
+
+    fn call_batch(
+        &self,
+        worker: &mut usize,
+        batch: Batch<Request>,
+    ) -> Result<Answers<Value, Value>, Value> {
+        let answers = batch.answer_each(|request, context| {
+            self.0.begin(*worker, &request, context);
+            let end = self.0.wait(&request);
+            self.0.finish(*worker, request, end)
+        });
+        if self.0.lock().ruined.contains(worker) {
+            drop(answers);
+            resume_unwind(Box::new("a batch that ruins the worker"));
+        }
+        Ok(answers)
     }
 }
 
