@@ -133,20 +133,15 @@ impl Sizer {
         self.size
     }
 
-    /// The most requests that a batch of the next size may hold whose tightest request has so long left, and which
-    /// holds so many already: as many as are done in time, but as many as the load needs in any case, and as many
-    /// as usual if it is too late anyway.
+    /// The most requests that a batch may hold whose tightest one has so long left, and which holds so many already:
+    /// as many as are done in time, but as many as the load needs in any case, and as many as usual if even one alone
+    /// would be late.
     pub(crate) fn most_within(&self, left_ns: u64, held: usize) -> usize {
-        let in_time = self.curve.most_within(left_ns);
-        if in_time < held
-            || self
-                .curve
-                .cost_ns(held)
-                .is_some_and(|cost_ns| cost_ns > left_ns)
-        {
+        let alone_ns = self.curve.cost_ns(1);
+        if alone_ns.is_some_and(|cost_ns| cost_ns > left_ns) {
             return usize::MAX;
         }
-        in_time.max(self.needed)
+        self.curve.most_within(left_ns).max(held).max(self.needed)
     }
 
     pub(crate) fn curve(&self) -> &Curve {
