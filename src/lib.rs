@@ -311,10 +311,10 @@
 //! woken as usual.
 //!
 //! **Size.** With [adaptive batching](BatchProcessorConfig::enable_adaptive_batching) the pool learns what a batch of
-//! `n` costs as `a + b * n`, and aims at the smallest size that carries 98 % of what the largest allowed one would. It
+//! `n` costs as `a + b * n`, and aims at the smallest size that carries 98.5 % of what the largest allowed one would. It
 //! aims lower where [`target_p99`](BatchProcessorConfig::target_p99), or the tightest deadlines of late, leave less time than
 //! two such batches, and never below what the load needs. After a change of the service the size is right again within 256
-//! batches. One batch in eight has half or twice the size, which is how the curve stays known.
+//! batches. At most one batch in eight has half or twice the size, which is how the curve stays known.
 //!
 //! **Answers.** The service returns one answer for each request, in their order. [`Batch::answer_each`] makes them one by
 //! one, and there a panic fails one request. An error of the whole call fails every request of the batch, and so does a

@@ -2,7 +2,7 @@
 
 use super::config::BatchProcessorConfig;
 use super::desk::Desk;
-use super::form::{self, Decision, Forming, Rules, Situation};
+use super::form::{self, Decision, Forming, Rules, Situation, TIMER_NS};
 use super::sizing::Sizer;
 use super::statistics::{BatchBlock, BatchStatistics, ServiceCurve};
 use super::waitlist::Waitlist;
@@ -14,9 +14,6 @@ use crate::task::TaskPriority;
 
 /// Kinds of keys whose costs are learnt apart.
 const KINDS: usize = 64;
-
-/// How late a timer may be, in nanoseconds.
-const TIMER_NS: u64 = 100_000;
 
 /// The batches of a pool.
 #[derive(Debug)]

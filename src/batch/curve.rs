@@ -11,7 +11,7 @@ const KEPT: f64 = 0.98;
 /// the middle of a batch.
 const SURPRISE: f64 = 4.0;
 /// From this squared coefficient of variation of the sizes on the slope is taken from the observations.
-const SPREAD: f64 = 0.002;
+const SPREAD: f64 = 0.001;
 
 /// The line as learnt so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

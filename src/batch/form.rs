@@ -43,6 +43,9 @@ impl CloseReason {
     }
 }
 
+/// How late a timer may be, in nanoseconds.
+pub(super) const TIMER_NS: u64 = 100_000;
+
 /// What a batch must observe while it lingers, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -53,7 +56,11 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(linger: Duration, age: Duration, close_when_idle: bool) -> Self {
-        let ns = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        // A timer is late as a rule and never early, so what is waited for is somewhat less.
+        let ns = |duration: Duration| {
+            let ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+            ns - TIMER_NS.min(ns / 8)
+        };
         Self {
             linger_ns: ns(linger),
             age_ns: ns(age),

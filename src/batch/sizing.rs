@@ -1,7 +1,7 @@
 //! How large a batch is to be. Pure: the same observations give the same sizes.
 //!
 //! Larger batches carry more requests a second, `n / (a + b * n)`, and answer each of them later. So a batch is
-//! to be as large as pays: until it carries 98 % of what the largest would. It is to be smaller where the
+//! to be as large as pays: until it carries 98.5 % of what the largest would. It is to be smaller where the
 //! time to answer that the user wants, or that deadlines leave, is shorter than two such batches, the one that runs
 //! when a request comes and its own; and in any case it is as large as the load needs, or else the queue would grow and every
 //! answer be late.
@@ -18,19 +18,20 @@ struct Demand {
 /// A size is chosen by the middle of these, and kept while it is between the outer two: where the curve is
 /// flat a little noise moves the chosen size by much, and nothing is gained by following it.
 const LEAST: Demand = Demand {
-    worth: 0.96,
+    worth: 0.975,
     headroom: 1.1,
 };
 const CHOSEN: Demand = Demand {
-    worth: 0.98,
+    worth: 0.985,
     headroom: 1.25,
 };
 const MOST: Demand = Demand {
-    worth: 0.99,
+    worth: 0.995,
     headroom: 1.5,
 };
 /// Every so many batches one is to be half as large or twice, by turns, so that the slope of the curve stays
-/// known. Where batches are as large as they may be, three quarters half as often: there the most is lost.
+/// known. Where batches are as large as they may be it is every fourth time three quarters: there the most is
+/// lost.
 const PROBE_EVERY: u64 = 8;
 /// Every so many batches the size is judged.
 const JUDGED_EVERY: u64 = 4;
@@ -39,6 +40,8 @@ const JUDGED_EVERY: u64 = 4;
 const MARGIN: f64 = 0.03;
 /// Batches over which the load is measured.
 const WINDOW: u64 = 32;
+/// The part of the load of one window that counts in the next.
+const FADING: f64 = 0.8;
 /// By how much the tightest deadline seen lately is taken to be looser with each batch that has none as tight: twice
 /// as loose after 70.
 const LOOSER: f64 = 1.01;
@@ -101,7 +104,9 @@ impl Sizer {
             self.window_requests += requests as u64;
         }
         if self.batches.is_multiple_of(WINDOW) && now_ns > self.window_from_ns {
-            self.load = self.window_requests as f64 / (now_ns - self.window_from_ns) as f64;
+            let load = self.window_requests as f64 / (now_ns - self.window_from_ns) as f64;
+            // A burst counts for some windows, since the next one is like it.
+            self.load = load.max(self.load * FADING);
             (self.window_from_ns, self.window_requests) = (now_ns, 0);
         }
         if self.adaptive && self.batches.is_multiple_of(JUDGED_EVERY) {
@@ -119,12 +124,12 @@ impl Sizer {
     /// The size that the next batch is to have.
     pub(crate) fn target(&self) -> usize {
         let probes = self.adaptive && self.batches % PROBE_EVERY == PROBE_EVERY - 1;
-        let is_even = (self.batches / PROBE_EVERY).is_multiple_of(2);
-        match (probes, is_even) {
-            (true, true) if self.size == self.most => (self.size * 3).div_ceil(4),
-            (true, true) => self.size.div_ceil(2),
-            (true, false) => (self.size * 2).min(self.most),
-            (false, _) => self.size,
+        match self.batches / PROBE_EVERY % 4 {
+            _ if !probes => self.size,
+            0 if self.size == self.most => (self.size * 3).div_ceil(4),
+            2 if self.size == self.most => self.size,
+            0 | 2 => self.size.div_ceil(2),
+            _ => (self.size * 2).min(self.most),
         }
     }
 
