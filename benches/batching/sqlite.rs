@@ -171,7 +171,13 @@ fn compare(report: &mut Report, rounds: usize, slice: Duration) -> Result<()> {
         .collect::<Result<Vec<Entry>>>()?;
     for round in 0..rounds {
         let all = field.len();
-        for at in (0..all).map(|at| (at + round) % all) {
+        // Forwards and backwards by turns, so that nobody always comes after the same one, whose writes the disk may
+        // still have to do.
+        let order = (0..all).map(|at| {
+            let at = if round % 2 == 0 { at } else { all - 1 - at };
+            (at + round / 2) % all
+        });
+        for at in order {
             let throughput = field[at].run(slice)?;
             field[at].throughputs.push(throughput);
         }
