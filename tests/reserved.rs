@@ -4,8 +4,8 @@
 mod common;
 
 use common::{
-    Act, Done, Failure, Gate, Job, Kind, LONG, Rig, assert_at_rest, block_on, builder, config,
-    drain, for_both_kinds, lanes, mortal, poll_once,
+    Act, Done, Failure, Gate, Job, Kind, LONG, Rig, assert_at_rest, await_ends, block_on, builder,
+    config, drain, for_both_kinds, lanes, mortal, poll_once,
 };
 use lanepool::{
     LaneConfig, OverflowPolicy, PoolEvent, ProcessingError, ProcessingTask, SchedulingStrategy,
@@ -22,6 +22,7 @@ for_both_kinds!(
     the_starvation_bound_counts_only_who_takes_the_lane,
     a_reservation_of_the_only_lane_changes_nothing,
     a_pool_without_general_workers_closes,
+    who_is_kept_for_the_lowest_lane_keeps_the_pool_open,
 );
 
 /// Two workers for all lanes, numbers 0 and 1, and number 2 for High and Critical tasks.
@@ -228,4 +229,21 @@ fn a_pool_without_general_workers_closes(kind: Kind) {
     );
     assert_at_rest(&rig.pool.shutdown_blocking(LONG).statistics);
     assert_eq!(rig.started(), [0, 2]);
+}
+
+/// A worker that is kept for the lowest lane and those above takes all of them.
+fn who_is_kept_for_the_lowest_lane_keeps_the_pool_open(kind: Kind) {
+    for _ in 0..8 {
+        let config = config(3).reserve(TaskPriority::Low, 2);
+        let rig = Rig::with_extra(kind, builder(config), mortal(3)).unwrap();
+        let events = rig.pool.events();
+        // Whichever two of the three end, one is left that takes everything.
+        for _ in 0..2 {
+            rig.pool.try_spawn(Job::panic(0)).unwrap();
+            await_ends(&events, 1);
+        }
+        let low = rig.pool.try_submit(low(Job::echo(7))).unwrap();
+        assert_eq!(low.wait().map(|done| done.id), Ok(7));
+        assert_at_rest(&rig.pool.shutdown_blocking(LONG).statistics);
+    }
 }

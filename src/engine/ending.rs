@@ -226,8 +226,9 @@ impl<Q, R, E> Engine<Q, R, E> {
         self.unmark(&mut lifecycle, worker);
         self.shards.leave(worker);
         self.roster.exits();
-        // The lowest lane is taken by those alone who take all.
-        let mut general = 0..self.shards.crew.general();
+        // The lowest lane is taken by those alone who take all, be it that they are kept for its priority.
+        let takes_all = |worker: &usize| self.worker_lanes[*worker] & 1 != 0;
+        let mut general = (0..self.worker_lanes.len()).filter(takes_all);
         let is_unforeseen = !lifecycle.closed || reason.is_some();
         let leaves_lanes = is_unforeseen && general.all(|worker| lifecycle.ended[worker]);
         // ORDERING(last-worker): AcqRel: the last to end sees what the others left behind.

@@ -5,7 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lanepool::{Clock, EventStream, ManualClock, ShutdownReport, TaskPriority, WorkerPool};
+use lanepool::{
+    Clock, EventStream, ManualClock, ShutdownReport, TaskPriority, WorkerHealthStatus, WorkerPool,
+    WorkerStatistics,
+};
 
 use super::calls::Held;
 use super::input::Operation;
@@ -256,7 +259,15 @@ impl<M: Machine> Driver<M> {
     /// A worker tells of the end of a task a moment before it counts as free.
     fn usage_is_right(&self) -> bool {
         let running = self.model.running().count() as f64;
-        let busy = |pool: &Pool| pool.usage_ratio() * self.workers as f64;
+        // The ratio is to the workers that have not ended.
+        let is_there = |worker: &&WorkerStatistics| {
+            use WorkerHealthStatus::{Busy, Idle};
+            matches!(worker.status, Busy | Idle)
+        };
+        let busy = |pool: &Pool| {
+            let there = pool.statistics().workers.iter().filter(is_there).count();
+            pool.usage_ratio() * there as f64
+        };
         let differs = |pool| (busy(pool) - running).abs() > 0.5;
         !self.pool.as_ref().is_some_and(differs)
     }
