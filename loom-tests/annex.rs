@@ -13,6 +13,8 @@ use crate::sync::Mutation;
 struct Double(u32);
 
 impl Annex<u32> for Double {
+    const BLANK: Self = Double(0);
+
     fn goes_with(value: &u32) -> bool {
         value % 2 == 1
     }

@@ -67,7 +67,7 @@
 //! ## Bounded
 //!
 //! A lane never holds more than its capacity (rounded up to a power of two, 2 or more), and its memory
-//! is taken when the pool is built. (Strategies other than the default have bounds beside it; see [Limits](#limits).) When it is full, [`OverflowPolicy::Wait`] makes submitters wait
+//! is taken, and written, when the pool is built, so no submission pays for a fresh page. (Strategies other than the default have bounds beside it; see [Limits](#limits).) When it is full, [`OverflowPolicy::Wait`] makes submitters wait
 //! and [`OverflowPolicy::Reject`] refuses; the ways in that begin with `try_` never wait. Those who
 //! wait are let in in their order, though one who comes while there is room does not stand in line.
 //! Replies lie in a slab that grows to the most tickets ever outstanding at once, and is reused.

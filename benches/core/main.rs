@@ -6,6 +6,7 @@
 //! | instructions | instructions of a task from submit to done | 200 |
 //! | allocations | heap allocations of a task, for each way in | 0 |
 //! | system-calls | system calls of a task on a saturated pool | 0.01 |
+//! | page-faults | pages first touched by a task, in the first lap of a lane | 0.002 |
 //! | idle | CPU time and wakes of an idle pool in two seconds | 100 µs, 0 |
 //! | throughput | time, CPU time and switches of a task, by producers | |
 //! | latency | round trips, and from submit to service | |
@@ -14,6 +15,7 @@ mod allocations;
 mod idle;
 mod instructions;
 mod latency;
+mod page_faults;
 mod ring;
 mod system_calls;
 mod throughput;
@@ -41,6 +43,10 @@ const GROUPS: &[Group] = &[
     Group {
         name: "system-calls",
         measure: system_calls::measure,
+    },
+    Group {
+        name: "page-faults",
+        measure: page_faults::measure,
     },
     Group {
         name: "idle",

@@ -1,4 +1,4 @@
-//! CPU time and context switches of the whole process, threads that have ended included.
+//! CPU time, context switches and page faults of the whole process, threads that have ended included.
 
 use nix::sys::{
     resource::{UsageWho, getrusage},
@@ -19,6 +19,16 @@ pub fn usage() -> Result<Usage> {
         voluntary: unsigned(usage.voluntary_context_switches()),
         involuntary: unsigned(usage.involuntary_context_switches()),
     })
+}
+
+/// How often a thread of this process touched a page that was not there yet.
+///
+/// # Errors
+///
+/// The system does not count (`getrusage` fails).
+pub fn page_faults() -> Result<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    Ok(unsigned(usage.minor_page_faults()))
 }
 
 fn nanoseconds(time: TimeVal) -> u64 {

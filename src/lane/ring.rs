@@ -69,12 +69,18 @@ pub(crate) enum Refusal {
 
 /// A few words that go with some values and not with others.
 pub(crate) trait Annex<T>: Copy {
+    /// What lies in a place before its first use. Not all zeros: the memory of zeros may come from the system page
+    /// by page as it is first written, and then a submission would have to wait for that.
+    const BLANK: Self;
+
     /// Whether the value was pushed with an annex.
     fn goes_with(value: &T) -> bool;
 }
 
 /// For values that never have one.
 impl<T> Annex<T> for () {
+    const BLANK: Self = ();
+
     #[inline(always)]
     fn goes_with(_value: &T) -> bool {
         false
@@ -82,7 +88,7 @@ impl<T> Annex<T> for () {
 }
 
 /// A place beside each slot of a ring.
-type Annexes<X> = Box<[UnsafeCell<MaybeUninit<X>>]>;
+type Annexes<X> = Box<[UnsafeCell<X>]>;
 
 /// A position that this thread has claimed for a push and not published yet.
 pub(crate) struct Claim<'a, X> {
@@ -100,9 +106,7 @@ impl<X> Claim<'_, X> {
     pub(crate) fn lay_down(&mut self, annex: X) {
         let index = self.position as usize & (self.annexes.len() - 1);
         // SAFETY: the claim gave this thread sole use of the slot and of the place beside it.
-        self.annexes[index].with_mut(|place| unsafe {
-            (*place).write(annex);
-        });
+        self.annexes[index].with_mut(|place| unsafe { *place = annex });
     }
 }
 
@@ -270,9 +274,7 @@ impl<T, X: Annex<T>> Ring<T, X> {
             tail: CachePadded::new(AtomicU64::new(0)),
             head: CachePadded::new(AtomicU64::new(0)),
             slots: (0..capacity).map(slot).collect(),
-            annexes: (0..capacity)
-                .map(|_| UnsafeCell::new(MaybeUninit::uninit()))
-                .collect(),
+            annexes: (0..capacity).map(|_| UnsafeCell::new(X::BLANK)).collect(),
         }
     }
 
@@ -300,7 +302,7 @@ impl<T, X: Annex<T>> Ring<T, X> {
         let index = position as usize & (self.annexes.len() - 1);
         // SAFETY: winning the claim of the head gave this thread sole use of the slot, hence of the
         // place beside it, which was filled before the slot was published.
-        self.annexes[index].with(|annex| *beside = unsafe { *annex });
+        self.annexes[index].with(|annex| beside.write(unsafe { *annex }));
     }
 
     /// Appends a value; returns its position.

@@ -36,6 +36,11 @@ pub(crate) struct Papers {
 }
 
 impl<Q, R, E> Annex<Task<Q, R, E>> for Papers {
+    const BLANK: Self = Self {
+        context: TaskContext::EMPTY,
+        stamp_ns: u64::MAX,
+    };
+
     #[inline(always)]
     fn goes_with(task: &Task<Q, R, E>) -> bool {
         task.promise.is_marked()
