@@ -78,6 +78,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     pub(super) fn notify(&self, lane: usize, near: Option<usize>) -> Attention {
         match self.roster.look() {
             None => Attention::Busy,
+            Some(look) if look.finds_searcher() => Attention::Searching,
             Some(look) => self.call_on(look, lane, near),
         }
     }

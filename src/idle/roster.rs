@@ -77,6 +77,14 @@ pub(crate) struct Announced {
 #[derive(Debug)]
 pub(crate) struct Look(IdleWord);
 
+impl Look {
+    /// Whether somebody searches who takes every lane.
+    #[inline(always)]
+    pub(crate) fn finds_searcher(&self) -> bool {
+        self.0.searchers() > 0
+    }
+}
+
 /// Who sees to a task that was just handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attention {

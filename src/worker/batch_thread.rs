@@ -55,7 +55,7 @@ pub(crate) fn serve<Q, S: BatchService<Q>>(
         } else {
             if let Some(until_ns) = shift.keeps_time() {
                 keep_time(&engine, shift, until_ns);
-            } else if !searcher.find(&mut shift.shift) && shift.shift.is_over() {
+            } else if !searcher.find(&engine, &mut shift.shift) && shift.shift.is_over() {
                 return;
             }
             continue;

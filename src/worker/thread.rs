@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::shift::Shift;
 use crate::cpus;
+use crate::engine::Engine;
 use crate::idle::Search;
 use crate::idle::pace::{self, Yielding};
 use crate::panics;
@@ -51,7 +52,8 @@ pub(crate) fn serve<Q, S: Service<Q>>(
     shift: &mut Shift<Q, S::Response, S::Error>,
     searcher: &mut Searcher,
 ) {
-    while shift.has_next() || searcher.find(shift) {
+    let engine = Arc::clone(&shift.engine);
+    while shift.has_next() || searcher.find(&engine, shift) {
         if let Some(request) = shift.begin() {
             let result = service.call(state, request, shift.context());
             shift.finish(result);
@@ -89,23 +91,25 @@ impl Searcher {
     ///
     /// # Blocking
     /// Until there is a task or the pool closes.
-    pub(crate) fn find<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
+    pub(crate) fn find<Q, R, E>(
+        &mut self,
+        engine: &Engine<Q, R, E>,
+        shift: &mut Shift<Q, R, E>,
+    ) -> bool {
         shift.went_idle();
-        let engine = Arc::clone(&shift.engine);
         let mut search = engine.roster.begin_search(shift.worker);
-        let mut found = self.watch(shift);
+        let mut found = self.watch(engine, shift);
         loop {
             if found || engine.wants_keeper() || shift.is_over() {
                 engine.roster.found(search, |lanes| engine.to_do(lanes));
                 return found;
             }
-            (search, found) = lie_down(shift, search);
+            (search, found) = lie_down(engine, shift, search);
         }
     }
 
     /// Polls the lanes: with pauses if nobody else does, then between yields.
-    fn watch<Q, R, E>(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
-        let engine = Arc::clone(&shift.engine);
+    fn watch<Q, R, E>(&mut self, engine: &Engine<Q, R, E>, shift: &mut Shift<Q, R, E>) -> bool {
         // Whoever was just woken may need this CPU.
         if !shift.take_woke() && engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
@@ -146,8 +150,11 @@ impl Searcher {
 }
 
 /// Announces, looks once more, and sleeps unless something stirs. Searching again afterwards.
-fn lie_down<Q, R, E>(shift: &mut Shift<Q, R, E>, search: Search) -> (Search, bool) {
-    let engine = Arc::clone(&shift.engine);
+fn lie_down<Q, R, E>(
+    engine: &Engine<Q, R, E>,
+    shift: &mut Shift<Q, R, E>,
+    search: Search,
+) -> (Search, bool) {
     engine.shards.refresh_hints(shift.seat);
     let announced = engine.roster.announce(search);
     if !engine.any_stirs(shift.seat) {
