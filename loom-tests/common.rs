@@ -119,8 +119,8 @@ pub(super) fn spawn_worker_with(
 ) -> JoinHandle<()> {
     let engine = Arc::clone(engine);
     thread::spawn(move || {
+        let mut searcher = worker_thread::Searcher::new(Arc::clone(&engine));
         let mut shift = Shift::new(engine, worker, 1);
-        let mut searcher = worker_thread::Searcher::default();
         worker_thread::serve(&service, &mut (), &mut shift, &mut searcher);
         if Flaw::NoGuard.is_built_in() {
             std::mem::forget(shift);

@@ -80,9 +80,9 @@ fn spawn_ending(engine: &Arc<Engine>) -> JoinHandle<()> {
         let task = pull(&engine, engine.seat(0)).expect("the key's run waits");
         return thread::spawn(move || end_with_a_flaw(&engine, task));
     }
-    let mut shift = Box::new(Shift::new(Arc::clone(&engine), 0, 1));
-    let found = Searcher::default().find(&engine, &mut shift);
-    assert!(found, "the key's run waits");
+    let mut searcher = Searcher::new(Arc::clone(&engine));
+    let mut shift = Box::new(Shift::new(engine, 0, 1));
+    assert!(searcher.find(&mut shift), "the key's run waits");
     thread::spawn(move || drop(shift))
 }
 

@@ -58,8 +58,9 @@ fn submit_and_look_once(engine: &Engine, offer: Offer<u32, u32, ()>) {
 fn spawn_finder(engine: &Arc<Engine>, worker: usize) -> JoinHandle<bool> {
     let engine = Arc::clone(engine);
     thread::spawn(move || {
-        let mut shift = Shift::new(Arc::clone(&engine), worker, 1);
-        let found = Searcher::default().find(&engine, &mut shift);
+        let mut searcher = Searcher::new(Arc::clone(&engine));
+        let mut shift = Shift::new(engine, worker, 1);
+        let found = searcher.find(&mut shift);
         rest_in_one_order();
         found
     })

@@ -78,7 +78,6 @@ impl<Q, R, E> Engine<Q, R, E> {
     pub(super) fn notify(&self, lane: usize, near: Option<usize>) -> Attention {
         match self.roster.look() {
             None => Attention::Busy,
-            Some(look) if look.finds_searcher() => Attention::Searching,
             Some(look) => self.call_on(look, lane, near),
         }
     }
@@ -87,7 +86,9 @@ impl<Q, R, E> Engine<Q, R, E> {
     /// either that comes after the push, or the lane is read as open here.
     #[inline(never)]
     fn call_on(&self, look: Look, lane: usize, near: Option<usize>) -> Attention {
-        if self.shards.shared.last_hint().is_paused(lane) {
+        if look.finds_searcher() {
+            Attention::Searching
+        } else if self.shards.shared.last_hint().is_paused(lane) {
             Attention::Busy
         } else {
             self.roster.call_on(look, lane, near)

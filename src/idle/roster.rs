@@ -197,13 +197,16 @@ impl Roster {
     /// Wakes a worker that takes the tasks of a lane if one sleeps and none searches; of several sleepers the
     /// `near` one.
     ///
-    /// It waits a moment before it wakes anybody: a worker with a short task is about to search again, and
-    /// its last look sees the push.
+    /// It waits a moment before it wakes anybody, if somebody is awake: a worker with a short task is about to search
+    /// again, and its last look sees the push.
     #[inline(never)]
     pub(crate) fn call_on(&self, look: Look, lane: usize, near: Option<usize>) -> Attention {
         let lanes = 1 << lane;
         let mut searching = look.0.searchers() > 0;
-        let mut pauses = pace::wake_pauses();
+        let mut pauses = match self.all_sleep(look.0) {
+            true => 0,
+            false => pace::wake_pauses(),
+        };
         while !searching && pauses > 0 {
             hint::spin_loop();
             searching = self.searchers(lanes) > 0;
@@ -216,6 +219,13 @@ impl Roster {
         } else {
             Attention::Busy
         }
+    }
+
+    /// Whether every worker sleeps who is there; of several groups it is not known.
+    fn all_sleep(&self, word: IdleWord) -> bool {
+        // Relaxed: a gauge.
+        let present = self.present.load(Ordering::Relaxed);
+        word.sleepers().count_ones() as usize >= present
     }
 
     /// After a push to the lanes of one worker, which nobody else takes from: wakes it if it sleeps.

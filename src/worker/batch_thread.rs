@@ -18,7 +18,7 @@ pub(crate) fn work<Q, S: BatchService<Q>>(
     mut state: S::State,
     mut shift: BatchShift<Q, S::Response, S::Error>,
 ) {
-    let mut searcher = Searcher::default();
+    let mut searcher = Searcher::new(shift.engine());
     loop {
         let serving = || serve(service, &mut state, &mut shift, &mut searcher);
         // Unwind safety: after a panic the state is made anew, and what the shift and the searcher
@@ -46,7 +46,7 @@ pub(crate) fn serve<Q, S: BatchService<Q>>(
     service: &S,
     state: &mut S::State,
     shift: &mut BatchShift<Q, S::Response, S::Error>,
-    searcher: &mut Searcher,
+    searcher: &mut Searcher<Q, S::Response, S::Error>,
 ) {
     let engine = shift.engine();
     loop {
@@ -55,7 +55,7 @@ pub(crate) fn serve<Q, S: BatchService<Q>>(
         } else {
             if let Some(until_ns) = shift.keeps_time() {
                 keep_time(&engine, shift, until_ns);
-            } else if !searcher.find(&engine, &mut shift.shift) && shift.shift.is_over() {
+            } else if !searcher.find(&mut shift.shift) && shift.shift.is_over() {
                 return;
             }
             continue;

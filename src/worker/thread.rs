@@ -22,7 +22,7 @@ pub(crate) fn work<Q, S: Service<Q>>(
     mut state: S::State,
     mut shift: Shift<Q, S::Response, S::Error>,
 ) {
-    let mut searcher = Searcher::default();
+    let mut searcher = Searcher::new(Arc::clone(&shift.engine));
     loop {
         let serving = || serve(service, &mut state, &mut shift, &mut searcher);
         // Unwind safety: after a panic the state is made anew, and what the shift and the searcher
@@ -50,10 +50,9 @@ pub(crate) fn serve<Q, S: Service<Q>>(
     service: &S,
     state: &mut S::State,
     shift: &mut Shift<Q, S::Response, S::Error>,
-    searcher: &mut Searcher,
+    searcher: &mut Searcher<Q, S::Response, S::Error>,
 ) {
-    let engine = Arc::clone(&shift.engine);
-    while shift.has_next() || searcher.find(&engine, shift) {
+    while shift.has_next() || searcher.find(shift) {
         if let Some(request) = shift.begin() {
             let result = service.call(state, request, shift.context());
             shift.finish(result);
@@ -80,25 +79,31 @@ pub(crate) fn make_state_of<T>(make: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// How a thread without a task looks for one, and sleeps when there is none.
-#[derive(Debug, Default)]
-pub(crate) struct Searcher {
+pub(crate) struct Searcher<Q, R, E> {
+    /// Its own: a count of references would be written each time by each worker.
+    engine: Arc<Engine<Q, R, E>>,
     yielding: Yielding,
 }
 
-impl Searcher {
+impl<Q, R, E> Searcher<Q, R, E> {
+    pub(crate) fn new(engine: Arc<Engine<Q, R, E>>) -> Self {
+        Self {
+            engine,
+            yielding: Yielding::default(),
+        }
+    }
+
     /// Brings the next task to the worker's hand, after any amount of sleep. Returns `false` when the
     /// pool is closed and empty, or somebody has to keep the time of batches.
     ///
     /// # Blocking
     /// Until there is a task or the pool closes.
-    pub(crate) fn find<Q, R, E>(
-        &mut self,
-        engine: &Engine<Q, R, E>,
-        shift: &mut Shift<Q, R, E>,
-    ) -> bool {
+    #[inline(never)]
+    pub(crate) fn find(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
         shift.went_idle();
-        let mut search = engine.roster.begin_search(shift.worker);
-        let mut found = self.watch(engine, shift);
+        let mut search = self.engine.roster.begin_search(shift.worker);
+        let mut found = self.watch(shift);
+        let engine = &*self.engine;
         loop {
             if found || engine.wants_keeper() || shift.is_over() {
                 engine.roster.found(search, |lanes| engine.to_do(lanes));
@@ -109,7 +114,8 @@ impl Searcher {
     }
 
     /// Polls the lanes: with pauses if nobody else does, then between yields.
-    fn watch<Q, R, E>(&mut self, engine: &Engine<Q, R, E>, shift: &mut Shift<Q, R, E>) -> bool {
+    fn watch(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
+        let engine = &*self.engine;
         // Whoever was just woken may need this CPU.
         if !shift.take_woke() && engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
