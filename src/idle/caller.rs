@@ -1,6 +1,5 @@
 //! How a thread waits for something that wakes a waker, and how long an async caller stays.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -43,31 +42,21 @@ pub(crate) fn spin(luck: &Luck, done: impl Fn() -> bool) {
 
 /// Polls for a moment before an async caller gives its thread to others, if nobody else called on this
 /// thread meanwhile and it has paid lately: to be woken costs twenty times what a quick answer does.
-/// Whoever comes back again and again makes way at times.
-pub(crate) async fn linger(luck: &Luck, done: impl Fn() -> bool) {
+/// Whoever comes back again and again makes way at times: `Pending` with its waker woken.
+pub(crate) fn linger(luck: &Luck, context: &mut Context<'_>, done: impl Fn() -> bool) -> Poll<()> {
     const CALLS_IN_A_ROW: u32 = 128;
-    let mut made_way = false;
-    poll_fn(|context| {
-        if made_way {
-            return Poll::Ready(());
+    // The address of what an executor wakes stands for the task. Where it differs from poll to poll
+    // nobody lingers.
+    let caller = context.waker().data().addr();
+    match thread::calls_in_a_row(caller) {
+        0 => {}
+        calls if calls.is_multiple_of(CALLS_IN_A_ROW) => {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        // The address of what an executor wakes stands for the task. Where it differs from poll to poll
-        // nobody lingers.
-        let caller = context.waker().data().addr();
-        match thread::calls_in_a_row(caller) {
-            0 => Poll::Ready(()),
-            calls if calls.is_multiple_of(CALLS_IN_A_ROW) => {
-                made_way = true;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            _ => {
-                spin_for(pace::linger_spins(), luck, &done);
-                Poll::Ready(())
-            }
-        }
-    })
-    .await;
+        _ => spin_for(pace::linger_spins(), luck, done),
+    }
+    Poll::Ready(())
 }
 
 #[inline]
@@ -90,7 +79,6 @@ fn spin_for(spins: u32, luck: &Luck, done: impl Fn() -> bool) {
 #[cfg(all(test, not(feature = "loom")))]
 mod tests {
     use std::cell::Cell;
-    use std::pin::pin;
     use std::sync::Arc;
     use std::task::{Wake, Waker};
 
@@ -106,15 +94,11 @@ mod tests {
     fn linger_once(waker: &Waker) -> (u32, bool) {
         let looks = Cell::new(0);
         let (luck, mut context) = (Luck::new(), Context::from_waker(waker));
-        let mut lingering = pin!(linger(&luck, || {
+        let lingered = linger(&luck, &mut context, || {
             looks.set(looks.get() + 1);
             true
-        }));
-        let made_way = lingering.as_mut().poll(&mut context).is_pending();
-        if made_way {
-            assert!(lingering.poll(&mut context).is_ready());
-        }
-        (looks.get(), made_way)
+        });
+        (looks.get(), lingered.is_pending())
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! All of them check the request, make a task, and enter a lane; they differ in how they wait for
 //! room and for the answer.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::ready;
 use std::time::{Duration, Instant};
 
 use super::WorkerPool;
@@ -65,12 +68,20 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         let task = ProcessingTask::new(request)
             .priority(priority)
             .context(context);
-        let (offer, ticket) = self.promise(self.admit(task)?)?;
-        let attention = self.enter(offer).await?;
-        if attention == Attention::Searching {
-            caller::linger(&self.engine.async_luck, || ticket.is_done()).await;
-        }
-        Ok(ticket.await?)
+        let (offer, mut ticket) = self.promise(self.admit(task)?)?;
+        let attention = match self.engine.submit(offer) {
+            Ok(attention) => attention,
+            Err((refusal, offer)) => self.enter_later(refusal, offer).await?,
+        };
+        let mut lingers = attention == Attention::Searching;
+        let answer = poll_fn(|context| {
+            let luck = &self.engine.async_luck;
+            if mem::take(&mut lingers) {
+                ready!(caller::linger(luck, context, || ticket.is_done()));
+            }
+            Pin::new(&mut ticket).poll(context)
+        });
+        Ok(answer.await?)
     }
 
     /// Hands a request over and waits for the response.
@@ -144,7 +155,9 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         task: impl Into<ProcessingTask<Q>>,
     ) -> Result<Ticket<R, E>, SubmitError<Q>> {
         let (offer, ticket) = self.promise(self.admit(task.into())?)?;
-        self.enter(offer).await?;
+        if let Err((refusal, offer)) = self.engine.submit(offer) {
+            self.enter_later(refusal, offer).await?;
+        }
         Ok(ticket)
     }
 
@@ -181,7 +194,10 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
     /// The task was refused; the request is inside the error.
     pub async fn spawn(&self, task: impl Into<ProcessingTask<Q>>) -> Result<(), SubmitError<Q>> {
         let offer = self.admit(task.into())?;
-        self.enter(offer).await.map(drop)
+        if let Err((refusal, offer)) = self.engine.submit(offer) {
+            self.enter_later(refusal, offer).await?;
+        }
+        Ok(())
     }
 
     /// Hands a task over that nobody waits for, waiting for room as [`WorkerPool::submit`] does.
@@ -320,12 +336,14 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
         self.engine.config.lanes[lane].overflow == OverflowPolicy::Wait
     }
 
-    async fn enter(&self, offer: Offer<Q, R, E>) -> Result<Attention, SubmitError<Q>> {
+    /// Awaits room for an offer that was refused. Apart from the first try, so that a caller who need not wait makes
+    /// no future for it, into which the offer would have to be moved.
+    async fn enter_later(
+        &self,
+        mut refusal: Refusal,
+        mut offer: Offer<Q, R, E>,
+    ) -> Result<Attention, SubmitError<Q>> {
         let lane = offer.lane;
-        let (mut refusal, mut offer) = match self.engine.submit(offer) {
-            Ok(attention) => return Ok(attention),
-            Err(refused) => refused,
-        };
         let mut waiting = Waiting::new(&self.engine, lane);
         loop {
             if refusal == Refusal::Closed || !self.may_wait(lane) {

@@ -11,7 +11,8 @@
 //!
 //! # Orderings
 //!
-//! - `page-table`: the Release of the number of pages with the Acquire of whoever looks for a page.
+//! - `page-table`: the Release of the number of pages, or of the page where a slot was found, with the Acquire of
+//!   whoever looks for a page.
 //! - `page-bit`: the Release of the one who clears a bit with the Acquire of the next who sets it, or
 //!   who frees the page: all accesses to the slot are over.
 //!
@@ -24,13 +25,13 @@
 )]
 
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 
 use crossbeam_utils::CachePadded;
 
 use super::slot::Slot;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, counter, thread};
 
 /// Slots of a page; the word's last bit is the slab's.
@@ -55,6 +56,21 @@ struct Page<V> {
 
 struct PageRef<V>(NonNull<Page<V>>);
 
+/// Where a stripe of threads last found a slot: the page, and its number.
+struct Cursor<V> {
+    page: AtomicPtr<Page<V>>,
+    number: counter::AtomicUsize,
+}
+
+impl<V> Default for Cursor<V> {
+    fn default() -> Self {
+        Self {
+            page: AtomicPtr::new(ptr::null_mut()),
+            number: counter::AtomicUsize::new(0),
+        }
+    }
+}
+
 /// All reply slots of a pool.
 pub(crate) struct Slab<V> {
     segments: [OnceLock<Box<[PageRef<V>]>>; SEGMENTS],
@@ -63,8 +79,8 @@ pub(crate) struct Slab<V> {
     /// Pages there are. Raised under `growth`, read without it.
     pages: AtomicUsize,
     growth: Mutex<()>,
-    /// For each stripe of threads the page where it last found a slot.
-    cursors: [CachePadded<counter::AtomicUsize>; STRIPES],
+    /// For each stripe of threads the page where it last found a slot; null before that.
+    cursors: [CachePadded<Cursor<V>>; STRIPES],
     owns: PhantomData<V>,
 }
 
@@ -92,7 +108,7 @@ impl<V> Slab<V> {
             base: pages.max(1).next_power_of_two(),
             pages: AtomicUsize::new(0),
             growth: Mutex::new(()),
-            cursors: std::array::from_fn(|_| CachePadded::new(counter::AtomicUsize::new(0))),
+            cursors: std::array::from_fn(|_| CachePadded::new(Cursor::default())),
             owns: PhantomData,
         };
         slab.add_segment(0);
@@ -124,33 +140,36 @@ impl<V> Slab<V> {
     #[inline]
     pub(super) fn take(&self) -> Option<NonNull<Slot<V>>> {
         let cursor = &self.cursors[thread::stripe() % STRIPES];
-        // Relaxed: a hint.
-        let start = cursor.load(counter::Ordering::Relaxed);
-        // ORDERING(page-table): Acquire: the pages that are counted can be reached.
-        if start < self.pages.load(Ordering::Acquire)
-            && let Some(slot) = self.page(start).take()
-        {
-            return Some(slot);
-        }
-        self.search(cursor, start)
+        // ORDERING(page-table): Acquire: the page that is pointed to can be reached.
+        let page = NonNull::new(cursor.page.load(Ordering::Acquire));
+        // SAFETY: the slab's bit keeps the page alive until the slab is dropped.
+        let slot = page.and_then(|page| unsafe { page.as_ref() }.take());
+        slot.or_else(|| self.search(cursor))
     }
 
+    /// Takes a slot of another page than that where the last one was found.
     #[cold]
-    fn search(&self, cursor: &counter::AtomicUsize, start: usize) -> Option<NonNull<Slot<V>>> {
+    fn search(&self, cursor: &Cursor<V>) -> Option<NonNull<Slot<V>>> {
         loop {
-            // ORDERING(page-table): Acquire, as in `take`.
+            // ORDERING(page-table): Acquire: the pages that are counted can be reached.
             let pages = self.pages.load(Ordering::Acquire);
-            let stripe = thread::stripe();
+            // Relaxed: a hint.
+            let start = cursor.number.load(counter::Ordering::Relaxed) + thread::stripe();
             for offset in 1..=pages {
-                let number = (start + offset + stripe) % pages;
-                if let Some(slot) = self.page(number).take() {
+                let number = (start + offset) % pages;
+                let page = self.page(number);
+                if let Some(slot) = page.take() {
                     // Relaxed: a hint.
-                    cursor.store(number, counter::Ordering::Relaxed);
+                    cursor.number.store(number, counter::Ordering::Relaxed);
+                    // ORDERING(page-table): Release: who finds the page here can reach it as this thread can.
+                    cursor
+                        .page
+                        .store(ptr::from_ref(page).cast_mut(), Ordering::Release);
                     return Some(slot);
                 }
             }
             let _growing = self.growth.lock();
-            // ORDERING(page-table): Acquire, as in `take`: another may have grown it meanwhile.
+            // ORDERING(page-table): Acquire, as above: another may have grown it meanwhile.
             if self.pages.load(Ordering::Acquire) == pages {
                 let segment = self
                     .segments
@@ -164,7 +183,7 @@ impl<V> Slab<V> {
     /// Answers every caller who still waits, without a value. For a shutdown whose time is up: the
     /// tasks are running, or lie in the hands of workers that are. Returns how many.
     pub(crate) fn abandon_all(&self) -> usize {
-        // ORDERING(page-table): Acquire, as in `take`.
+        // ORDERING(page-table): Acquire, as in `search`.
         let pages = self.pages.load(Ordering::Acquire);
         (0..pages)
             .map(|number| self.page(number).abandon_all())

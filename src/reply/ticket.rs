@@ -63,6 +63,7 @@ impl<V> Half<V> {
     }
 
     /// Gives the half up: cancels, or lets the task run for nobody.
+    #[inline(never)]
     fn leave(&mut self, cancel: bool) {
         let Some(slot) = self.slot.take() else { return };
         // SAFETY: this half keeps the slot alive; it is given up here.
@@ -76,8 +77,11 @@ impl<V> Half<V> {
 }
 
 impl<V> Drop for Half<V> {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.leave(true);
+        if self.slot.is_some() {
+            self.leave(true);
+        }
     }
 }
 

@@ -174,6 +174,23 @@ pub(crate) mod atomic {
     modelled_atomic!(AtomicU32, u32);
     modelled_atomic!(AtomicU64, u64);
     modelled_atomic!(AtomicUsize, usize);
+
+    #[derive(Debug)]
+    pub(crate) struct AtomicPtr<T>(loom::sync::atomic::AtomicPtr<T>);
+
+    impl<T> AtomicPtr<T> {
+        pub(crate) fn new(value: *mut T) -> Self {
+            Self(loom::sync::atomic::AtomicPtr::new(value))
+        }
+
+        pub(crate) fn load(&self, ordering: Ordering) -> *mut T {
+            self.0.load(weakened_load(ordering))
+        }
+
+        pub(crate) fn store(&self, value: *mut T, ordering: Ordering) {
+            self.0.store(value, weakened(ordering));
+        }
+    }
 }
 
 pub(crate) mod hint {

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use dashmap::Entry;
 
 pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
 pub(crate) mod hint {
