@@ -25,6 +25,7 @@
 )]
 
 use std::marker::PhantomData;
+use std::mem::offset_of;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 
@@ -42,16 +43,12 @@ const SEGMENTS: usize = 16;
 /// Places from which threads start looking.
 const STRIPES: usize = 8;
 
-/// Where a slot lives: its page and its bit there.
-pub(super) struct Home<V> {
-    page: NonNull<Page<V>>,
-    bit: u32,
-}
-
+/// The slots of a page follow its word, so that each finds the page by its own address and its bit.
+#[repr(C)]
 struct Page<V> {
     /// A bit for each slot in use, and [`SLAB`].
     used: AtomicU64,
-    slots: Box<[Slot<V>]>,
+    slots: [Slot<V>; SLOTS],
 }
 
 struct PageRef<V>(NonNull<Page<V>>);
@@ -125,15 +122,13 @@ impl<V> Slab<V> {
     }
 
     /// The page of this number: segment `s` begins at `(base << s) - base`.
-    fn page(&self, number: usize) -> &Page<V> {
+    fn page(&self, number: usize) -> NonNull<Page<V>> {
         let place = number + self.base;
         let segment = (place.ilog2() - self.base.ilog2()) as usize;
         let pages = self.segments[segment]
             .get()
             .expect("pages are counted after they are added");
-        let page = &pages[place - (self.base << segment)];
-        // SAFETY: the slab's bit keeps the page alive until the slab is dropped.
-        unsafe { page.0.as_ref() }
+        pages[place - (self.base << segment)].0
     }
 
     /// Takes a slot for two owners. `None` when millions are in use.
@@ -143,7 +138,7 @@ impl<V> Slab<V> {
         // ORDERING(page-table): Acquire: the page that is pointed to can be reached.
         let page = NonNull::new(cursor.page.load(Ordering::Acquire));
         // SAFETY: the slab's bit keeps the page alive until the slab is dropped.
-        let slot = page.and_then(|page| unsafe { page.as_ref() }.take());
+        let slot = page.and_then(|page| unsafe { Page::take(page) });
         slot.or_else(|| self.search(cursor))
     }
 
@@ -158,13 +153,12 @@ impl<V> Slab<V> {
             for offset in 1..=pages {
                 let number = (start + offset) % pages;
                 let page = self.page(number);
-                if let Some(slot) = page.take() {
+                // SAFETY: as in `take`.
+                if let Some(slot) = unsafe { Page::take(page) } {
                     // Relaxed: a hint.
                     cursor.number.store(number, counter::Ordering::Relaxed);
                     // ORDERING(page-table): Release: who finds the page here can reach it as this thread can.
-                    cursor
-                        .page
-                        .store(ptr::from_ref(page).cast_mut(), Ordering::Release);
+                    cursor.page.store(page.as_ptr(), Ordering::Release);
                     return Some(slot);
                 }
             }
@@ -185,9 +179,9 @@ impl<V> Slab<V> {
     pub(crate) fn abandon_all(&self) -> usize {
         // ORDERING(page-table): Acquire, as in `search`.
         let pages = self.pages.load(Ordering::Acquire);
-        (0..pages)
-            .map(|number| self.page(number).abandon_all())
-            .sum()
+        // SAFETY: the slab's bit keeps its pages alive.
+        let abandon = |number| unsafe { self.page(number).as_ref() }.abandon_all();
+        (0..pages).map(abandon).sum()
     }
 }
 
@@ -206,41 +200,79 @@ impl<V> Drop for Slab<V> {
 }
 
 impl<V> Page<V> {
+    /// A page with the slab's bit set. It is made in its place, because answers may be large.
     fn allocate() -> PageRef<V> {
-        let empty = Page {
-            used: AtomicU64::new(SLAB),
-            slots: Box::new([]),
-        };
-        let mut page = NonNull::from(Box::leak(Box::new(empty)));
-        let slot = |bit| Slot::new(Home { page, bit });
-        let slots = (0..SLOTS as u32).map(slot).collect();
-        // SAFETY: nobody else knows the page yet.
-        unsafe { page.as_mut().slots = slots };
-        PageRef(page)
+        let mut page = Box::<Self>::new_uninit();
+        let place = page.as_mut_ptr();
+        // SAFETY: the place is this page's, and every part of it is written before it counts as a page.
+        unsafe {
+            (&raw mut (*place).used).write(AtomicU64::new(SLAB));
+            let slots = (&raw mut (*place).slots).cast::<Slot<V>>();
+            for bit in 0..SLOTS {
+                slots.add(bit).write(Slot::new(bit as u32));
+            }
+            PageRef(NonNull::from(Box::leak(page.assume_init())))
+        }
     }
 
+    /// Takes a slot of the page that nobody holds.
+    ///
+    /// # Safety
+    /// The page is alive.
     #[inline]
-    fn take(&self) -> Option<NonNull<Slot<V>>> {
+    unsafe fn take(page: NonNull<Self>) -> Option<NonNull<Slot<V>>> {
+        // SAFETY: the page is alive.
+        let word = unsafe { &page.as_ref().used };
         // Relaxed: the compare-exchange checks it.
-        let mut used = self.used.load(Ordering::Relaxed);
+        let mut used = word.load(Ordering::Relaxed);
         while used != u64::MAX {
             let bit = used.trailing_ones();
             // ORDERING(page-bit): Acquire: the slot's last owners are done with it.
-            match self.used.compare_exchange_weak(
+            match word.compare_exchange_weak(
                 used,
                 used | 1 << bit,
                 Ordering::Acquire,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    let slot = &self.slots[bit as usize];
-                    slot.reset();
-                    return Some(NonNull::from(slot));
+                    // SAFETY: the last bit is the slab's and always set, so this is a slot's.
+                    let slot = unsafe { Self::slot(page, bit) };
+                    // SAFETY: its bit is this thread's and keeps it alive.
+                    unsafe { slot.as_ref() }.reset();
+                    return Some(slot);
                 }
                 Err(now) => used = now,
             }
         }
         None
+    }
+
+    /// The slot of this bit, by a pointer from which the page can be found.
+    ///
+    /// # Safety
+    /// The page is alive, and the bit is a slot's.
+    #[inline(always)]
+    unsafe fn slot(page: NonNull<Self>, bit: u32) -> NonNull<Slot<V>> {
+        // SAFETY: within the page.
+        unsafe {
+            page.byte_add(offset_of!(Self, slots))
+                .cast::<Slot<V>>()
+                .add(bit as usize)
+        }
+    }
+
+    /// The page of a slot that [`Page::take`] gave out, and its bit.
+    ///
+    /// # Safety
+    /// The slot is not given back.
+    #[inline(always)]
+    unsafe fn of(slot: NonNull<Slot<V>>) -> (NonNull<Self>, u32) {
+        // SAFETY: the slot's bit keeps the page alive, and the pointer was made from the page's.
+        unsafe {
+            let bit = slot.as_ref().bit;
+            let first = slot.sub(bit as usize);
+            (first.byte_sub(offset_of!(Self, slots)).cast(), bit)
+        }
     }
 
     fn abandon_all(&self) -> usize {
@@ -272,7 +304,7 @@ impl<V> Page<V> {
 /// Both owners have left it; it is not used afterwards.
 pub(super) unsafe fn free<V>(slot: NonNull<Slot<V>>) {
     // SAFETY: the slot's bit is set until the call below.
-    let Home { page, bit } = unsafe { &slot.as_ref().home };
+    let (page, bit) = unsafe { Page::of(slot) };
     // SAFETY: the slot's bit is the caller's.
-    unsafe { Page::release(*page, 1 << *bit) };
+    unsafe { Page::release(page, 1 << bit) };
 }

@@ -45,7 +45,6 @@
 use std::mem::MaybeUninit;
 use std::task::{Poll, Waker};
 
-use super::slab::Home;
 use crate::panics;
 use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{UnsafeCell, hint};
@@ -89,16 +88,17 @@ pub(crate) enum Leave {
 pub(crate) struct Slot<V> {
     /// One of the states above. Written by compare-exchange, by whom the state permits.
     state: AtomicU32,
-    pub(super) home: Home<V>,
+    /// Its place in its page.
+    pub(super) bit: u32,
     waker: UnsafeCell<Option<Waker>>,
     value: UnsafeCell<MaybeUninit<V>>,
 }
 
 impl<V> Slot<V> {
-    pub(super) fn new(home: Home<V>) -> Self {
+    pub(super) fn new(bit: u32) -> Self {
         Self {
             state: AtomicU32::new(EMPTY),
-            home,
+            bit,
             waker: UnsafeCell::new(None),
             value: UnsafeCell::new(MaybeUninit::uninit()),
         }
@@ -352,5 +352,17 @@ impl<V> Slot<V> {
         // SAFETY: as this function's.
         self.value
             .with(|cell| unsafe { (*cell).assume_init_read() })
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use super::*;
+    use crate::task::Answer;
+
+    #[test]
+    fn an_answer_of_up_to_forty_bytes_shares_the_line_of_its_state() {
+        assert_eq!(size_of::<Slot<[u8; 40]>>(), 64);
+        assert_eq!(size_of::<Slot<Answer<u64, String>>>(), 64);
     }
 }
