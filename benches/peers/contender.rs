@@ -4,7 +4,8 @@
 //! [`NOTE`](Contender::NOTE) says which: so it is typed where the rival is typed, boxes only where the rival
 //! boxes, answers by the rival's own means if it has some, and by the fastest one-shot channel if not.
 //!
-//! The work is the same for everybody: a [`Task`] runs itself, and a [`Serve`] answers requests.
+//! The work is the same for everybody: a [`Task`] runs itself, a [`Serve`] answers requests, and a [`ServeBatch`]
+//! answers them many at a time.
 
 use std::future::Future;
 
@@ -35,6 +36,13 @@ pub(crate) trait Serve: Clone + Send + Sync + 'static {
     fn serve(&self, request: u64) -> u64;
 }
 
+/// What answers requests many at a time: one [`prepare`](Self::prepare), and then [`serve`](Serve::serve) for each
+/// request of the batch.
+pub(crate) trait ServeBatch: Serve {
+    /// Does what a batch of this many requests takes.
+    fn prepare(&self, requests: usize);
+}
+
 /// What contenders are grouped by in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -56,12 +64,16 @@ pub(crate) trait Contender: 'static {
 
     type Tasks<T: Task>: Tasks<T>;
     type Calls<S: Serve>: Calls;
+    type Batches<S: ServeBatch>: Calls;
 
     /// A pool that runs tasks. Its workers have been started when this returns.
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T>;
 
     /// A pool that answers requests.
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S>;
+
+    /// A pool that answers requests in batches, of at most `most` each.
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S>;
 }
 
 /// A pool of fire-and-forget tasks.

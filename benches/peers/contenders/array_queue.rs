@@ -14,9 +14,9 @@ use tokio::task::yield_now;
 
 use super::{
     replies::Request,
-    typed::{Ask, Crew, Fire, Queue},
+    typed::{Ask, Carrier, Crew, Fire, Life, Queue, Source},
 };
-use crate::contender::{Contender, Kind, Priority, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Priority, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum ArrayQueuePark {}
 
@@ -25,10 +25,12 @@ impl Contender for ArrayQueuePark {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "An ArrayQueue of typed messages; workers that find it empty, and \
         submitters that find it full, back off as crossbeam does, then park in a list that is only \
-        locked when somebody is in it. `call_async` yields to the runtime while the queue is full.";
+        locked when somebody is in it. `call_async` yields to the runtime while the queue is full. \
+        A batch is what a worker finds at one go.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;
+    type Batches<S: ServeBatch> = Ask<Threads<Request>>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Fire::start(shape)
@@ -36,6 +38,10 @@ impl Contender for ArrayQueuePark {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Ask::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Ask::start_batches(shape, most, serve)
     }
 }
 
@@ -75,7 +81,7 @@ impl<M> Shared<M> {
 }
 
 impl<M: Send + 'static> Queue<M> for Threads<M> {
-    fn start(shape: Shape, handle: impl Fn(M) + Clone + Send + Sync + 'static) -> Self {
+    fn start(shape: Shape, life: impl Life<M>) -> Self {
         let shared = Arc::new(Shared {
             queue: ArrayQueue::new(shape.capacity),
             empty: Lounge::default(),
@@ -83,16 +89,14 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
             closed: AtomicBool::new(false),
         });
         let crew = Crew::start(shape.workers, || {
-            let (shared, handle) = (Arc::clone(&shared), handle.clone());
-            move || {
-                while let Some(message) = shared.take() {
-                    handle(message);
-                }
-            }
+            let (shared, life) = (Arc::clone(&shared), life.clone());
+            move || life.live(shared)
         });
         Self { shared, crew }
     }
+}
 
+impl<M: Send + 'static> Carrier<M> for Threads<M> {
     fn send(&self, message: M, _: Priority) {
         let Err(refused) = self.shared.offer(message) else {
             return;
@@ -116,6 +120,22 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
         self.shared.closed.store(true, Ordering::Release);
         self.shared.empty.wake_all();
         self.crew.join();
+    }
+}
+
+impl<M> Source<M> for Arc<Shared<M>> {
+    fn take(&mut self) -> Option<M> {
+        Shared::take(self)
+    }
+
+    fn take_many(&mut self, batch: &mut Vec<M>, most: usize) {
+        batch.extend(Shared::take(self));
+        while batch.len() < most
+            && let Some(message) = self.queue.pop()
+        {
+            batch.push(message);
+            self.full.wake_one();
+        }
     }
 }
 

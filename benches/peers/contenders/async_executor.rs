@@ -5,11 +5,12 @@ use async_executor::{Executor, StaticExecutor};
 use futures_lite::future::block_on;
 
 use super::{
+    combined::Combined,
     spawned::{Return, Returning, Run, Spawner},
     tally,
     typed::Crew,
 };
-use crate::contender::{Contender, Kind, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum AsyncExecutor {}
 
@@ -18,10 +19,12 @@ impl Contender for AsyncExecutor {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "A leaked (static) executor, its faster form, with threads that \
         block on `run`: `spawn` and `detach`, unbounded, an allocation for each task, which \
-        answers by the task itself.";
+        answers by the task itself. Batches \
+        by a shared list: a closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Return<Pool, S>;
+    type Batches<S: ServeBatch> = Combined<Pool, S>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Run::start(shape)
@@ -29,6 +32,10 @@ impl Contender for AsyncExecutor {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Return::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Combined::start(shape, most, serve)
     }
 }
 

@@ -1,15 +1,15 @@
 //! Threads on an async-priority-channel.
 
-use std::thread;
+use std::{iter, thread};
 
-use async_priority_channel::Sender;
+use async_priority_channel::{Receiver, Sender};
 use futures_lite::future::block_on;
 
 use super::{
     replies::Request,
-    typed::{Ask, Crew, Fire, Queue},
+    typed::{Ask, Carrier, Crew, Fire, Life, Queue, Source},
 };
-use crate::contender::{Contender, Kind, Priority, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Priority, Serve, ServeBatch, Shape, Task};
 
 /// A channel of this kind has one bound for all priorities.
 const LANES: usize = 4;
@@ -21,10 +21,11 @@ impl Contender for AsyncPriorityChannel {
     const KIND: Kind = Kind::Priorities;
     const NOTE: &'static str = "A channel of typed messages with one bound, four times that of a \
         lane, for all priorities; threads that block on `recv`, since it has no other. Its heap \
-        keeps no order within a priority.";
+        keeps no order within a priority. A batch is a `recv` and then what `try_recv` finds.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;
+    type Batches<S: ServeBatch> = Ask<Threads<Request>>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Fire::start(shape)
@@ -32,6 +33,10 @@ impl Contender for AsyncPriorityChannel {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Ask::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Ask::start_batches(shape, most, serve)
     }
 }
 
@@ -41,20 +46,18 @@ pub(crate) struct Threads<M> {
 }
 
 impl<M: Send + 'static> Queue<M> for Threads<M> {
-    fn start(shape: Shape, handle: impl Fn(M) + Clone + Send + Sync + 'static) -> Self {
+    fn start(shape: Shape, life: impl Life<M>) -> Self {
         let bound = (LANES * shape.capacity) as u64;
         let (sender, receiver) = async_priority_channel::bounded(bound);
         let crew = Crew::start(shape.workers, || {
-            let (receiver, handle) = (receiver.clone(), handle.clone());
-            move || {
-                while let Ok((message, _)) = block_on(receiver.recv()) {
-                    handle(message);
-                }
-            }
+            let (receiver, life) = (receiver.clone(), life.clone());
+            move || life.live(receiver)
         });
         Self { sender, crew }
     }
+}
 
+impl<M: Send + 'static> Carrier<M> for Threads<M> {
     fn send(&self, message: M, priority: Priority) {
         if block_on(self.sender.send(message, priority)).is_err() {
             panic!("the workers are gone");
@@ -75,5 +78,17 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
         }
         drop(self.sender);
         self.crew.join();
+    }
+}
+
+impl<M> Source<M> for Receiver<M, Priority> {
+    fn take(&mut self) -> Option<M> {
+        Some(block_on(self.recv()).ok()?.0)
+    }
+
+    fn take_many(&mut self, batch: &mut Vec<M>, most: usize) {
+        batch.extend(self.take());
+        let more = iter::from_fn(|| Some(self.try_recv().ok()?.0));
+        batch.extend(more.take(most - 1));
     }
 }

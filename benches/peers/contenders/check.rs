@@ -1,20 +1,22 @@
 //! Whether the contenders do what they are measured for.
 //!
 //! A harness runs it with `visit_all(&mut check::Check::default())`. For every contender it runs tasks, sees
-//! that urgent ones overtake where that is promised, answers requests of blocking and of async clients, and
-//! panics with the contender's name if something is wrong.
+//! that urgent ones overtake where that is promised, answers requests of blocking and of async clients, one by
+//! one and in batches, and panics with the contender's name if something is wrong.
 
 use std::{
     sync::{
-        Arc, Barrier, Mutex,
+        Arc, Barrier, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Instant,
 };
 
+use futures_lite::future::{block_on, poll_once};
+
 use super::Visitor;
-use crate::contender::{Calls, Contender, Kind, Priority, Serve, Shape, Task, Tasks};
+use crate::contender::{Calls, Contender, Kind, Priority, Serve, ServeBatch, Shape, Task, Tasks};
 
 const TASKS: u64 = 10_000;
 const CALLS: u64 = 1_000;
@@ -22,6 +24,8 @@ const CALLS: u64 = 1_000;
 const THREADS: u64 = 4;
 /// Async clients on one thread.
 const CLIENTS: u64 = 16;
+/// The most requests of a batch.
+const MOST: usize = 8;
 const PRIORITIES: [Priority; 4] = [
     Priority::Low,
     Priority::Normal,
@@ -54,6 +58,8 @@ impl Visitor for Check {
         }
         blocking_calls::<C>();
         async_calls::<C>();
+        batches::<C>();
+        full_batches::<C>();
         self.passed += 1;
         println!("{:<24} {:>8.1?}", C::NAME, began.elapsed());
     }
@@ -145,7 +151,11 @@ impl Serve for Triple {
 }
 
 fn blocking_calls<C: Contender>() {
-    let pool = C::calls(SHAPE, Triple);
+    call::<C>(C::calls(SHAPE, Triple));
+}
+
+/// Clients on threads of their own.
+fn call<C: Contender>(pool: impl Calls) {
     thread::scope(|scope| {
         for client in 0..THREADS {
             let pool = &pool;
@@ -160,15 +170,17 @@ fn blocking_calls<C: Contender>() {
     pool.finish();
 }
 
-/// Clients on one thread, as many as make a bound of a few places felt.
 fn async_calls<C: Contender>() {
-    let pool = Arc::new(C::calls(
-        Shape {
-            capacity: 4,
-            ..SHAPE
-        },
-        Triple,
-    ));
+    let shape = Shape {
+        capacity: 4,
+        ..SHAPE
+    };
+    call_async::<C>(C::calls(shape, Triple));
+}
+
+/// Clients on one thread, as many as make a bound of a few places felt.
+fn call_async<C: Contender>(pool: impl Calls) {
+    let pool = Arc::new(pool);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("the runtime starts");
@@ -194,4 +206,114 @@ fn async_calls<C: Contender>() {
 
 fn priority(number: u64) -> Priority {
     PRIORITIES[number as usize % PRIORITIES.len()]
+}
+
+/// Triples batches, and notes how large they were and how often each number was served.
+#[derive(Clone)]
+struct TripleMany(Arc<Notes>);
+
+struct Notes {
+    /// Whoever serves the first batch stands here, if there is one.
+    gate: Option<Barrier>,
+    sizes: Mutex<Vec<usize>>,
+    served: Vec<AtomicU64>,
+}
+
+impl Serve for TripleMany {
+    fn serve(&self, request: u64) -> u64 {
+        self.0.served[request as usize].fetch_add(1, Ordering::Relaxed);
+        request * 3
+    }
+}
+
+impl ServeBatch for TripleMany {
+    fn prepare(&self, requests: usize) {
+        let first = {
+            let mut sizes = self.0.lock_sizes();
+            sizes.push(requests);
+            sizes.len() == 1
+        };
+        if let (true, Some(gate)) = (first, &self.0.gate) {
+            gate.wait();
+            gate.wait();
+        }
+    }
+}
+
+impl Notes {
+    fn new(gate: Option<Barrier>, numbers: u64) -> Arc<Self> {
+        Arc::new(Self {
+            gate,
+            sizes: Mutex::default(),
+            served: (0..numbers).map(|_| AtomicU64::new(0)).collect(),
+        })
+    }
+
+    fn lock_sizes(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.sizes.lock().expect("nobody panics under this lock")
+    }
+
+    /// Checks that each number was served once, in batches of the right size, and returns how many those were.
+    fn check<C: Contender>(&self) -> usize {
+        for (number, served) in self.served.iter().enumerate() {
+            let served = served.load(Ordering::Relaxed);
+            assert_eq!(served, 1, "{}: how often {number} was served", C::NAME);
+        }
+        let sizes = self.lock_sizes();
+        let fit = sizes.iter().all(|size| (1..=MOST).contains(size));
+        assert!(fit, "{}: a batch of none or too many: {sizes:?}", C::NAME);
+        let sum: usize = sizes.iter().sum();
+        assert_eq!(sum, self.served.len(), "{}: the batches' sum", C::NAME);
+        sizes.len()
+    }
+}
+
+/// The same calls as of a pool that answers one by one.
+fn batches<C: Contender>() {
+    let open = |capacity| {
+        let notes = Notes::new(None, CALLS);
+        let shape = Shape { capacity, ..SHAPE };
+        (
+            C::batches(shape, MOST, TripleMany(Arc::clone(&notes))),
+            notes,
+        )
+    };
+    let (pool, notes) = open(SHAPE.capacity);
+    call::<C>(pool);
+    notes.check::<C>();
+    let (pool, notes) = open(4);
+    call_async::<C>(pool);
+    notes.check::<C>();
+}
+
+/// One worker is held in a batch while so many requests come that they make several batches.
+fn full_batches<C: Contender>() {
+    const WAITING: u64 = 2 * MOST as u64 + 1;
+    let notes = Notes::new(Some(Barrier::new(2)), 1 + WAITING);
+    let shape = Shape {
+        workers: 1,
+        ..SHAPE
+    };
+    let pool = C::batches(shape, MOST, TripleMany(Arc::clone(&notes)));
+    let gate = notes.gate.as_ref().expect("it was made with one");
+    block_on(async {
+        let mut calls: Vec<_> = (0..=WAITING)
+            .map(|number| Box::pin(pool.call_async(number, Priority::Normal)))
+            .collect();
+        for (number, call) in calls.iter_mut().enumerate() {
+            let answer = poll_once(call).await;
+            assert!(answer.is_none(), "{}: an answer too early", C::NAME);
+            if number == 0 {
+                gate.wait();
+            }
+        }
+        gate.wait();
+        for (number, call) in calls.into_iter().enumerate() {
+            let answer = call.await;
+            assert_eq!(answer, number as u64 * 3, "{}: an answer", C::NAME);
+        }
+    });
+    pool.finish();
+    let batches = notes.check::<C>();
+    assert_eq!(batches, 4, "{}: the number of batches", C::NAME);
 }

@@ -8,8 +8,8 @@ use std::{
 use tokio::task::yield_now;
 
 use super::replies::Request;
-use super::typed::{Ask, Crew, Fire, Queue};
-use crate::contender::{Contender, Kind, Priority, Serve, Shape, Task};
+use super::typed::{Ask, Carrier, Crew, Fire, Life, Queue, Source};
+use crate::contender::{Contender, Kind, Priority, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum CondvarDeques {}
 
@@ -18,10 +18,11 @@ impl Contender for CondvarDeques {
     const KIND: Kind = Kind::Priorities;
     const NOTE: &'static str = "std's Mutex and Condvar around four VecDeques of typed messages \
         that are bounded each; a wake only if a worker sleeps. `call_async` holds the lock for a \
-        push and yields to the runtime while the lane is full.";
+        push and yields to the runtime while the lane is full. A batch is taken under one lock.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;
+    type Batches<S: ServeBatch> = Ask<Threads<Request>>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Fire::start(shape)
@@ -29,6 +30,10 @@ impl Contender for CondvarDeques {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Ask::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Ask::start_batches(shape, most, serve)
     }
 }
 
@@ -89,18 +94,55 @@ impl<M> Shared<M> {
             if lanes.closed {
                 return None;
             }
-            lanes.asleep += 1;
-            lanes = self
-                .messages
-                .wait(lanes)
-                .expect("nobody panics under this lock");
-            lanes.asleep -= 1;
+            lanes = self.sleep(lanes);
         }
+    }
+
+    /// Up to `most` messages, highest lane first; none once the pool is closed and empty.
+    fn take_many(&self, batch: &mut Vec<M>, most: usize) {
+        let mut lanes = self.lock();
+        loop {
+            let mut freed = [0; LANES];
+            for lane in (0..LANES).rev() {
+                let count = lanes.waiting[lane].len().min(most - batch.len());
+                batch.extend(lanes.waiting[lane].drain(..count));
+                freed[lane] = count.min(lanes.blocked[lane]);
+            }
+            if lanes.closed || !batch.is_empty() {
+                drop(lanes);
+                for (room, freed) in self.room.iter().zip(freed) {
+                    (0..freed).for_each(|_| room.notify_one());
+                }
+                return;
+            }
+            lanes = self.sleep(lanes);
+        }
+    }
+
+    /// Waits until there may be a message.
+    fn sleep<'a>(&'a self, mut lanes: MutexGuard<'a, Lanes<M>>) -> MutexGuard<'a, Lanes<M>> {
+        lanes.asleep += 1;
+        let mut lanes = self
+            .messages
+            .wait(lanes)
+            .expect("nobody panics under this lock");
+        lanes.asleep -= 1;
+        lanes
+    }
+}
+
+impl<M> Source<M> for Arc<Shared<M>> {
+    fn take(&mut self) -> Option<M> {
+        Shared::take(self)
+    }
+
+    fn take_many(&mut self, batch: &mut Vec<M>, most: usize) {
+        Shared::take_many(self, batch, most);
     }
 }
 
 impl<M: Send + 'static> Queue<M> for Threads<M> {
-    fn start(shape: Shape, handle: impl Fn(M) + Clone + Send + Sync + 'static) -> Self {
+    fn start(shape: Shape, life: impl Life<M>) -> Self {
         let shared = Arc::new(Shared {
             lanes: Mutex::new(Lanes {
                 waiting: std::array::from_fn(|_| VecDeque::with_capacity(shape.capacity)),
@@ -113,16 +155,14 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
             room: Default::default(),
         });
         let crew = Crew::start(shape.workers, || {
-            let (shared, handle) = (Arc::clone(&shared), handle.clone());
-            move || {
-                while let Some(message) = shared.take() {
-                    handle(message);
-                }
-            }
+            let (shared, life) = (Arc::clone(&shared), life.clone());
+            move || life.live(shared)
         });
         Self { shared, crew }
     }
+}
 
+impl<M: Send + 'static> Carrier<M> for Threads<M> {
     fn send(&self, message: M, priority: Priority) {
         let lane = priority as usize;
         let mut lanes = self.shared.lock();

@@ -10,9 +10,9 @@ use tokio::task::yield_now;
 
 use super::{
     replies::Request,
-    typed::{Ask, Crew, Fire, Queue},
+    typed::{Ask, Carrier, Crew, Fire, Life, Queue, Source},
 };
-use crate::contender::{Contender, Kind, Priority, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Priority, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum CondvarHeap {}
 
@@ -21,10 +21,12 @@ impl Contender for CondvarHeap {
     const KIND: Kind = Kind::Priorities;
     const NOTE: &'static str = "std's Mutex and Condvar around a BinaryHeap of typed messages, \
         first in, first out within a priority by a sequence number, each priority bounded; a wake \
-        only if a worker sleeps. `call_async` yields to the runtime while its priority is full.";
+        only if a worker sleeps. `call_async` yields to the runtime while its priority is full. A batch is taken \
+        under one lock.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;
+    type Batches<S: ServeBatch> = Ask<Threads<Request>>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Fire::start(shape)
@@ -32,6 +34,10 @@ impl Contender for CondvarHeap {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Ask::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Ask::start_batches(shape, most, serve)
     }
 }
 
@@ -123,18 +129,59 @@ impl<M> Shared<M> {
             if state.closed {
                 return None;
             }
-            state.asleep += 1;
-            state = self
-                .messages
-                .wait(state)
-                .expect("nobody panics under this lock");
-            state.asleep -= 1;
+            state = self.sleep(state);
         }
+    }
+
+    /// Up to `most` messages, the highest priority first; none once the pool is closed and empty.
+    fn take_many(&self, batch: &mut Vec<M>, most: usize) {
+        let mut state = self.lock();
+        loop {
+            let mut freed = [0; PRIORITIES];
+            while batch.len() < most
+                && let Some(Entry { place, message }) = state.heap.pop()
+            {
+                batch.push(message);
+                state.waiting[place.0 as usize] -= 1;
+                freed[place.0 as usize] += 1;
+            }
+            if state.closed || !batch.is_empty() {
+                let blocked = state.blocked;
+                drop(state);
+                for (priority, room) in self.room.iter().enumerate() {
+                    let wake = freed[priority].min(blocked[priority]);
+                    (0..wake).for_each(|_| room.notify_one());
+                }
+                return;
+            }
+            state = self.sleep(state);
+        }
+    }
+
+    /// Waits until there may be a message.
+    fn sleep<'a>(&'a self, mut state: MutexGuard<'a, State<M>>) -> MutexGuard<'a, State<M>> {
+        state.asleep += 1;
+        let mut state = self
+            .messages
+            .wait(state)
+            .expect("nobody panics under this lock");
+        state.asleep -= 1;
+        state
+    }
+}
+
+impl<M> Source<M> for Arc<Shared<M>> {
+    fn take(&mut self) -> Option<M> {
+        Shared::take(self)
+    }
+
+    fn take_many(&mut self, batch: &mut Vec<M>, most: usize) {
+        Shared::take_many(self, batch, most);
     }
 }
 
 impl<M: Send + 'static> Queue<M> for Threads<M> {
-    fn start(shape: Shape, handle: impl Fn(M) + Clone + Send + Sync + 'static) -> Self {
+    fn start(shape: Shape, life: impl Life<M>) -> Self {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 heap: BinaryHeap::with_capacity(PRIORITIES * shape.capacity),
@@ -149,16 +196,14 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
             room: Default::default(),
         });
         let crew = Crew::start(shape.workers, || {
-            let (shared, handle) = (Arc::clone(&shared), handle.clone());
-            move || {
-                while let Some(message) = shared.take() {
-                    handle(message);
-                }
-            }
+            let (shared, life) = (Arc::clone(&shared), life.clone());
+            move || life.live(shared)
         });
         Self { shared, crew }
     }
+}
 
+impl<M: Send + 'static> Carrier<M> for Threads<M> {
     fn send(&self, message: M, priority: Priority) {
         let mut state = self.shared.lock();
         while state.waiting[priority as usize] == state.capacity {

@@ -1,12 +1,14 @@
 //! Threads on a crossfire channel.
 
-use crossfire::{MAsyncTx, MTx, mpmc};
+use std::iter;
+
+use crossfire::{MAsyncTx, MRx, MTx, mpmc};
 
 use super::{
     replies::Request,
-    typed::{Ask, Crew, Fire, Queue},
+    typed::{Ask, Carrier, Crew, Fire, Life, Queue, Source},
 };
-use crate::contender::{Contender, Kind, Priority, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Priority, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum Crossfire {}
 
@@ -15,10 +17,11 @@ impl Contender for Crossfire {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "Its bounded MPMC array flavour with typed messages, blocking \
         receivers, `MTx::send`, and `MAsyncTx::send` for async callers; back-off set by its own \
-        `detect_backoff_cfg`.";
+        `detect_backoff_cfg`. A batch is a `recv` and then what `try_recv` finds.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;
+    type Batches<S: ServeBatch> = Ask<Threads<Request>>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Fire::start(shape)
@@ -26,6 +29,10 @@ impl Contender for Crossfire {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Ask::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Ask::start_batches(shape, most, serve)
     }
 }
 
@@ -36,16 +43,12 @@ pub(crate) struct Threads<M: 'static> {
 }
 
 impl<M: Send + 'static> Queue<M> for Threads<M> {
-    fn start(shape: Shape, handle: impl Fn(M) + Clone + Send + Sync + 'static) -> Self {
+    fn start(shape: Shape, life: impl Life<M>) -> Self {
         crossfire::detect_backoff_cfg();
         let (sender, receiver) = mpmc::bounded_blocking(shape.capacity);
         let crew = Crew::start(shape.workers, || {
-            let (receiver, handle) = (receiver.clone(), handle.clone());
-            move || {
-                while let Ok(message) = receiver.recv() {
-                    handle(message);
-                }
-            }
+            let (receiver, life) = (receiver.clone(), life.clone());
+            move || life.live(receiver)
         });
         Self {
             async_sender: sender.clone().into_async(),
@@ -53,7 +56,9 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
             crew,
         }
     }
+}
 
+impl<M: Send + 'static> Carrier<M> for Threads<M> {
     fn send(&self, message: M, _: Priority) {
         if self.sender.send(message).is_err() {
             panic!("the workers are gone");
@@ -72,5 +77,16 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
     fn finish(self) {
         drop((self.sender, self.async_sender));
         self.crew.join();
+    }
+}
+
+impl<M: 'static> Source<M> for MRx<mpmc::Array<M>> {
+    fn take(&mut self) -> Option<M> {
+        self.recv().ok()
+    }
+
+    fn take_many(&mut self, batch: &mut Vec<M>, most: usize) {
+        batch.extend(self.recv().ok());
+        batch.extend(iter::from_fn(|| self.try_recv().ok()).take(most - 1));
     }
 }

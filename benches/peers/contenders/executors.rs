@@ -6,10 +6,11 @@ use executors::{
 };
 
 use super::{
+    combined::Combined,
     spawned::{Reply, Run, Spawner},
     tally,
 };
-use crate::contender::{Contender, Kind, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum Executors {}
 
@@ -18,10 +19,12 @@ impl Contender for Executors {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`execute` on its work-stealing pool with parking threads, whose \
         round trips are shorter than those of its channel pool; unbounded, a box for each closure. \
-        Answers by a one-shot channel or a slot.";
+        Answers by a one-shot channel or a slot. Batches \
+        by a shared list: a closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Reply<Pool, S>;
+    type Batches<S: ServeBatch> = Combined<Pool, S>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Run::start(shape)
@@ -29,6 +32,10 @@ impl Contender for Executors {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Reply::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Combined::start(shape, most, serve)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Threads on a flume channel.
 
-use flume::Sender;
+use flume::{Receiver, Sender};
 
 use super::{
     replies::Request,
-    typed::{Ask, Crew, Fire, Queue},
+    typed::{Ask, Carrier, Crew, Fire, Life, Queue, Source},
 };
-use crate::contender::{Contender, Kind, Priority, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Priority, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum Flume {}
 
@@ -14,10 +14,11 @@ impl Contender for Flume {
     const NAME: &'static str = "flume";
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "A bounded channel of typed messages, threads on `recv`; `send`, \
-        and `send_async` for async callers.";
+        and `send_async` for async callers. A batch is a `recv` and then what `try_iter` finds.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;
+    type Batches<S: ServeBatch> = Ask<Threads<Request>>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Fire::start(shape)
@@ -25,6 +26,10 @@ impl Contender for Flume {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Ask::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Ask::start_batches(shape, most, serve)
     }
 }
 
@@ -34,19 +39,17 @@ pub(crate) struct Threads<M> {
 }
 
 impl<M: Send + 'static> Queue<M> for Threads<M> {
-    fn start(shape: Shape, handle: impl Fn(M) + Clone + Send + Sync + 'static) -> Self {
+    fn start(shape: Shape, life: impl Life<M>) -> Self {
         let (sender, receiver) = flume::bounded(shape.capacity);
         let crew = Crew::start(shape.workers, || {
-            let (receiver, handle) = (receiver.clone(), handle.clone());
-            move || {
-                while let Ok(message) = receiver.recv() {
-                    handle(message);
-                }
-            }
+            let (receiver, life) = (receiver.clone(), life.clone());
+            move || life.live(receiver)
         });
         Self { sender, crew }
     }
+}
 
+impl<M: Send + 'static> Carrier<M> for Threads<M> {
     fn send(&self, message: M, _: Priority) {
         if self.sender.send(message).is_err() {
             panic!("the workers are gone");
@@ -62,5 +65,16 @@ impl<M: Send + 'static> Queue<M> for Threads<M> {
     fn finish(self) {
         drop(self.sender);
         self.crew.join();
+    }
+}
+
+impl<M> Source<M> for Receiver<M> {
+    fn take(&mut self) -> Option<M> {
+        self.recv().ok()
+    }
+
+    fn take_many(&mut self, batch: &mut Vec<M>, most: usize) {
+        batch.extend(self.recv().ok());
+        batch.extend(self.try_iter().take(most - 1));
     }
 }

@@ -3,10 +3,11 @@
 use std::{convert::Infallible, time::Duration};
 
 use lanepool::{
-    ProcessingTask, TaskContext, TaskPriority, WorkerPool, WorkerPoolConfig, service_fn,
+    Answers, Batch, ProcessingTask, TaskContext, TaskPriority, WorkerPool, WorkerPoolConfig,
+    batch_fn, service_fn,
 };
 
-use crate::contender::{Calls, Contender, Kind, Priority, Serve, Shape, Task, Tasks};
+use crate::contender::{Calls, Contender, Kind, Priority, Serve, ServeBatch, Shape, Task, Tasks};
 
 /// Longer than any cell lasts; only a pool that hangs needs it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,10 +19,11 @@ impl Contender for Lanepool {
     const KIND: Kind = Kind::Ours;
     const NOTE: &'static str = "Thread workers and four lanes, everything as by default but the \
         number of workers and the capacity of the lanes: `spawn_blocking`, `execute_blocking`, \
-        `execute`.";
+        `execute`. Batches by `with_batches`, by default but for their largest size.";
 
     type Tasks<T: Task> = Pool<T, ()>;
     type Calls<S: Serve> = Pool<u64, u64>;
+    type Batches<S: ServeBatch> = Pool<u64, u64>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         let service = service_fn(|task: T, _: &TaskContext| {
@@ -37,6 +39,25 @@ impl Contender for Lanepool {
         });
         Pool(WorkerPool::with_config(service, config(shape)).expect("the pool starts"))
     }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        let service = batch_fn(move |batch| Ok(answers(&serve, &batch)));
+        let config = batch_config(shape, most);
+        Pool(WorkerPool::with_batches(service, config).expect("the pool starts"))
+    }
+}
+
+/// Serves a batch.
+pub(super) fn answers(serve: &impl ServeBatch, batch: &Batch<u64>) -> Answers<u64, Infallible> {
+    serve.prepare(batch.len());
+    let requests = batch.requests().iter();
+    requests.map(|&request| Ok(serve.serve(request))).collect()
+}
+
+pub(super) fn batch_config(shape: Shape, most: usize) -> WorkerPoolConfig {
+    let mut config = config(shape);
+    config.batching.batch_size = most;
+    config
 }
 
 pub(super) fn config(shape: Shape) -> WorkerPoolConfig {

@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
-use lanepool::{TaskContext, WorkerPool, async_service_fn};
+use lanepool::{Answers, Batch, TaskContext, WorkerPool, async_service_fn};
 use tokio::runtime::Runtime;
 
 use super::{
-    lanepool::{Pool, config},
-    runtime::multi_thread,
+    lanepool::{Pool, answers, batch_config, config},
+    runtime::{multi_thread, multi_thread_with_timers},
 };
-use crate::contender::{Calls, Contender, Kind, Priority, Serve, Shape, Task, Tasks};
+use crate::contender::{Calls, Contender, Kind, Priority, Serve, ServeBatch, Shape, Task, Tasks};
 
 pub(crate) enum LanepoolAsync {}
 
@@ -17,10 +17,12 @@ impl Contender for LanepoolAsync {
     const NAME: &'static str = "lanepool-async";
     const KIND: Kind = Kind::Ours;
     const NOTE: &'static str = "Async workers on a tokio runtime of their own with as many \
-        threads, everything else as by default but the capacity of the lanes.";
+        threads, everything else as by default but the capacity of the lanes, and the largest size of \
+        a batch.";
 
     type Tasks<T: Task> = Hosted<Pool<T, ()>>;
     type Calls<S: Serve> = Hosted<Pool<u64, u64>>;
+    type Batches<S: ServeBatch> = Hosted<Pool<u64, u64>>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         let runtime = multi_thread(shape.workers);
@@ -52,6 +54,20 @@ impl Contender for LanepoolAsync {
             runtime,
         }
     }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        // A batch that lingers does so by the clock.
+        let runtime = multi_thread_with_timers(shape.workers);
+        let pool = WorkerPool::<u64, u64, Infallible>::builder()
+            .config(batch_config(shape, most))
+            .runtime(runtime.handle().clone())
+            .build_batches_async(Answering(serve))
+            .expect("the pool starts");
+        Hosted {
+            pool: Pool(pool),
+            runtime,
+        }
+    }
 }
 
 /// A named service, because its future borrows what serves; a closure's would need a copy for each request.
@@ -66,6 +82,22 @@ impl<S: Serve> lanepool::AsyncService<u64> for Answering<S> {
 
     async fn call(&self, _: &mut (), request: u64, _: &TaskContext) -> Result<u64, Infallible> {
         Ok(self.0.serve(request))
+    }
+}
+
+impl<S: ServeBatch> lanepool::AsyncBatchService<u64> for Answering<S> {
+    type Response = u64;
+    type Error = Infallible;
+    type State = ();
+
+    fn state(&self, _worker: usize) {}
+
+    async fn call_batch(
+        &self,
+        _: &mut (),
+        batch: Batch<u64>,
+    ) -> Result<Answers<u64, Infallible>, Infallible> {
+        Ok(answers(&self.0, &batch))
     }
 }
 

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`typed`] | threads that take messages of one type from something: a channel, a queue, a heap |
 //! | [`spawned`] | pools that run closures |
+//! | [`combined`] | batches for pools that run closures |
 //! | [`replies`] | how a caller gets its answer from either |
 //! | [`tally`] | when a pool that does not say so is done |
 //! | [`panics`] | a task's panic in a pool that swallows it |
@@ -19,6 +20,7 @@ mod async_channel;
 mod async_executor;
 mod async_priority_channel;
 pub(crate) mod check;
+mod combined;
 mod condvar_deques;
 mod condvar_heap;
 mod crossbeam_channel;

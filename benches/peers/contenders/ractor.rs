@@ -9,14 +9,17 @@ use ractor::{
         routing::QueuerRouting,
     },
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use super::{
+    combined::Combined,
     panics::surfacing,
     replies::Request,
-    typed::{Ask, Fire, Queue},
+    runtime::multi_thread_with_timers,
+    spawned::Spawner,
+    typed::{Ask, Carrier, Fire},
 };
-use crate::contender::{Contender, Kind, Priority, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Priority, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum Ractor {}
 
@@ -25,17 +28,24 @@ impl Contender for Ractor {
     const KIND: Kind = Kind::Priorities;
     const NOTE: &'static str = "A factory with its priority queue and queuer routing, on a tokio \
         runtime of its own with as many threads as workers. Typed messages, but a factory has no \
-        bound that makes senders wait, so it is unbounded.";
+        bound that makes senders wait, so it is unbounded. Batches by a shared list, as with the \
+        pools of closures: a message is then a boxed closure.";
 
     type Tasks<T: Task> = Fire<Staff<T>>;
     type Calls<S: Serve> = Ask<Staff<Request>>;
+    type Batches<S: ServeBatch> = Combined<Staff<Closure>, S>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
-        Fire::start(shape)
+        Fire(open(shape, T::run))
     }
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
-        Ask::start(shape, serve)
+        let answer = move |request: Request| request.answer(|number| serve.serve(number));
+        Ask(open(shape, answer))
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Combined::start(shape, most, serve)
     }
 }
 
@@ -44,6 +54,8 @@ pub(crate) struct Staff<M: Send + 'static> {
     ended: JoinHandle<()>,
     runtime: Runtime,
 }
+
+type Closure = Box<dyn FnOnce() + Send>;
 
 /// The key of a job is its priority.
 struct ByKey;
@@ -117,11 +129,7 @@ where
     F: Fn(M) + Clone + Send + Sync + 'static,
 {
     // A factory looks after its workers by the clock.
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(shape.workers)
-        .enable_time()
-        .build()
-        .expect("the runtime starts");
+    let runtime = multi_thread_with_timers(shape.workers);
     let definition = Factory::<
         StandardPriority,
         M,
@@ -146,11 +154,7 @@ where
     }
 }
 
-impl<M: Send + 'static> Queue<M> for Staff<M> {
-    fn start(shape: Shape, handle: impl Fn(M) + Clone + Send + Sync + 'static) -> Self {
-        open(shape, handle)
-    }
-
+impl<M: Send + 'static> Carrier<M> for Staff<M> {
     fn send(&self, message: M, priority: Priority) {
         let key = match priority {
             Priority::Critical => StandardPriority::Highest,
@@ -175,5 +179,20 @@ impl<M: Send + 'static> Queue<M> for Staff<M> {
             .block_on(self.ended)
             .expect("the factory does not panic");
         drop(self.runtime);
+    }
+}
+
+/// Runs closures as messages.
+impl Spawner for Staff<Closure> {
+    fn start(shape: Shape) -> Self {
+        open(shape, |closure: Closure| closure())
+    }
+
+    fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+        self.send(Box::new(job), Priority::Normal);
+    }
+
+    fn finish(self) {
+        Carrier::finish(self);
     }
 }

@@ -4,8 +4,11 @@ use std::thread::{self, JoinHandle};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::spawned::{Reply, Run, Spawner};
-use crate::contender::{Contender, Kind, Serve, Shape, Task};
+use super::{
+    combined::Combined,
+    spawned::{Reply, Run, Spawner},
+};
+use crate::contender::{Contender, Kind, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum Rayon {}
 
@@ -14,10 +17,12 @@ impl Contender for Rayon {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`spawn` on a ThreadPool of its own, whose threads are joined at \
         the end; unbounded, a box for each closure. Answers by a one-shot channel or a slot, \
-        sooner than `install`.";
+        sooner than `install`. Batches \
+        by a shared list: a closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Reply<Pool, S>;
+    type Batches<S: ServeBatch> = Combined<Pool, S>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Run::start(shape)
@@ -25,6 +30,10 @@ impl Contender for Rayon {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Reply::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Combined::start(shape, most, serve)
     }
 }
 

@@ -15,6 +15,8 @@ use std::{
 use crossbeam_utils::Backoff;
 use oneshot::{Receiver, Sender};
 
+use crate::contender::ServeBatch;
+
 /// A request on its way.
 pub(crate) struct Request {
     number: u64,
@@ -35,6 +37,14 @@ impl Request {
             Reply::Once(sender) => drop(sender.send(answer)),
             Reply::Slot(held) => held.answer(answer),
         }
+    }
+}
+
+/// Serves a batch, sends the answers, and leaves the list empty.
+pub(super) fn answer_all(batch: &mut Vec<Request>, serve: &impl ServeBatch) {
+    serve.prepare(batch.len());
+    for request in batch.drain(..) {
+        request.answer(|number| serve.serve(number));
     }
 }
 

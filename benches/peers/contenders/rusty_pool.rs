@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use rusty_pool::ThreadPool;
 
-use super::spawned::{Reply, Run, Spawner, rendezvous};
-use crate::contender::{Contender, Kind, Serve, Shape, Task};
+use super::{
+    combined::Combined,
+    spawned::{Reply, Run, Spawner, rendezvous},
+};
+use crate::contender::{Contender, Kind, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum RustyPool {}
 
@@ -14,10 +17,12 @@ impl Contender for RustyPool {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`execute` on a pool of a fixed size whose threads are started at \
         once; unbounded, a box for each closure. Answers by a one-shot channel or a slot: its own \
-        result handle is a channel that costs more.";
+        result handle is a channel that costs more. Batches \
+        by a shared list: a closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Reply<Pool, S>;
+    type Batches<S: ServeBatch> = Combined<Pool, S>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Run::start(shape)
@@ -25,6 +30,10 @@ impl Contender for RustyPool {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Reply::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Combined::start(shape, most, serve)
     }
 }
 

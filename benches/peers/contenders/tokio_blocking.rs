@@ -2,8 +2,11 @@
 
 use tokio::runtime::{Builder, Runtime};
 
-use super::spawned::{Return, Returning, Run, Spawner, rendezvous};
-use crate::contender::{Contender, Kind, Serve, Shape, Task};
+use super::{
+    combined::Combined,
+    spawned::{Return, Returning, Run, Spawner, rendezvous},
+};
+use crate::contender::{Contender, Kind, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum TokioBlocking {}
 
@@ -13,10 +16,12 @@ impl Contender for TokioBlocking {
     const NOTE: &'static str = "`spawn_blocking` on a runtime of its own with as many blocking \
         threads as workers; unbounded, an allocation for each closure, which answers blocking \
         callers by the JoinHandle, and async ones by a one-shot channel, which is faster with \
-        many.";
+        many. Batches \
+        by a shared list: a closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Return<Pool, S>;
+    type Batches<S: ServeBatch> = Combined<Pool, S>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Run::start(shape)
@@ -24,6 +29,10 @@ impl Contender for TokioBlocking {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Return::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Combined::start(shape, most, serve)
     }
 }
 

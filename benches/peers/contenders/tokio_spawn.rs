@@ -5,10 +5,11 @@ use std::thread;
 use tokio::runtime::Runtime;
 
 use super::{
+    combined::Combined,
     runtime::multi_thread,
     spawned::{Return, Returning, Run, Spawner},
 };
-use crate::contender::{Contender, Kind, Serve, Shape, Task};
+use crate::contender::{Contender, Kind, Serve, ServeBatch, Shape, Task};
 
 pub(crate) enum TokioSpawn {}
 
@@ -17,10 +18,12 @@ impl Contender for TokioSpawn {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`spawn` on a multi-thread runtime of its own; unbounded, an \
         allocation for each task, which answers blocking callers by the JoinHandle, and async ones \
-        by a one-shot channel, which is faster with many.";
+        by a one-shot channel, which is faster with many. Batches \
+        by a shared list: a closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Return<Pool, S>;
+    type Batches<S: ServeBatch> = Combined<Pool, S>;
 
     fn tasks<T: Task>(shape: Shape) -> Self::Tasks<T> {
         Run::start(shape)
@@ -28,6 +31,10 @@ impl Contender for TokioSpawn {
 
     fn calls<S: Serve>(shape: Shape, serve: S) -> Self::Calls<S> {
         Return::start(shape, serve)
+    }
+
+    fn batches<S: ServeBatch>(shape: Shape, most: usize, serve: S) -> Self::Batches<S> {
+        Combined::start(shape, most, serve)
     }
 }
 

@@ -1,18 +1,19 @@
 //! W3: async clients on one thread, each of which calls, awaits, and calls again.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use lanepool_bench::{
     Result,
     compare::{Better, Metric, Outline},
 };
-use tokio::task::JoinHandle;
 
 use super::{
-    Amount, BOTH, QUIET, Setting, Values, cases, no_such_case,
-    requests::{Hash, Stretch, check, microseconds, percentiles, warm_up_async},
+    Amount, BOTH, QUIET, Setting, Values, cases,
+    clients::{Fared, call_in_turn},
+    no_such_case,
+    requests::{Hash, warm_up_async},
 };
-use crate::contender::{Calls, Contender, Priority, Shape};
+use crate::contender::{Calls, Contender, Shape};
 
 /// A bound that holds all clients at once, so that nobody waits for room.
 const SHAPE: Shape = Shape {
@@ -81,58 +82,25 @@ pub(crate) fn run<C: Contender>(case: &str, milliseconds: u64) -> Result<Values>
         .ok_or_else(|| no_such_case(case))?;
     let pool = Arc::new(C::calls(SHAPE, Hash));
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let values = runtime.block_on(async {
+    let fared = runtime.block_on(async {
         warm_up_async(&*pool, WARM_UP).await?;
-        // Room for a request of 0.1 µs each, so that the lists hardly ever move.
-        let room = milliseconds as usize * 10_000 / clients;
-        let stretch = Stretch::begin(milliseconds)?;
-        let clients: Vec<JoinHandle<Result<Vec<f64>>>> = (0..clients)
-            .map(|client| {
-                let (pool, end) = (Arc::clone(&pool), stretch.end);
-                tokio::spawn(async move { live(&*pool, client, end, room).await })
-            })
-            .collect();
-        let mut lives = Vec::with_capacity(clients.len());
-        for client in clients {
-            lives.push(client.await??);
-        }
-        values(&stretch, &lives)
+        call_in_turn(&pool, clients, 0, milliseconds).await
     })?;
     // The runtime's tasks hold the pool until it is gone.
     drop(runtime);
     Arc::into_inner(pool)
         .ok_or("a client outlived its runtime")?
         .finish();
-    Ok(values)
+    Ok(values(&fared))
 }
 
-/// The life of one client; returns how long its requests took.
-async fn live(pool: &impl Calls, client: usize, end: Instant, room: usize) -> Result<Vec<f64>> {
-    let mut times_us = Vec::with_capacity(room);
-    let mut request = (client as u64) << 32;
-    let mut began = Instant::now();
-    while began < end {
-        let reply = pool.call_async(request, Priority::Normal).await;
-        // One look at the clock ends a request and begins the next.
-        let now = Instant::now();
-        times_us.push(microseconds(now - began));
-        began = now;
-        check(request, reply)?;
-        request += 1;
-    }
-    Ok(times_us)
-}
-
-fn values(stretch: &Stretch, lives: &[Vec<f64>]) -> Result<Values> {
-    let (elapsed, used) = (stretch.began.elapsed(), stretch.used()?);
-    let mut times_us = lives.concat();
-    let requests = times_us.len() as f64;
-    let mut values = vec![("requests_m_per_s", requests / elapsed.as_secs_f64() / 1e6)];
-    values.extend(percentiles(
-        &mut times_us,
-        &[("p50_us", 0.5), ("p99_us", 0.99)],
-    ));
-    values.push(("switches_per_request", used.voluntary as f64 / requests));
-    values.push(("cpu_ns_per_request", used.cpu_ns as f64 / requests));
-    Ok(values)
+fn values(fared: &Fared) -> Values {
+    let requests = fared.requests() as f64;
+    let rate = requests / fared.elapsed.as_secs_f64();
+    let each = |total: u64| total as f64 / requests;
+    let mut values = vec![("requests_m_per_s", rate / 1e6)];
+    values.extend(fared.percentiles());
+    values.push(("switches_per_request", each(fared.used.voluntary)));
+    values.push(("cpu_ns_per_request", each(fared.used.cpu_ns)));
+    values
 }

@@ -13,12 +13,16 @@
 //! | [`rings`](crate::rings) | W5: rings by themselves |
 //! | [`allocations`] | W6: heap allocations |
 //! | [`idle`] | W7: a pool with nothing to do |
+//! | [`batch_service`] | W8: a service that answers many requests at a time |
 //! | [`open_loop`] | W9: random arrivals at a given load |
 //! | [`memory`] | W10: what a pool and a queued task keep of the heap |
+//! | [`clients`] | async clients that call again and again |
 //! | [`tally`] | counts what tasks have done |
 //! | [`requests`] | the requests and answers that the clients share |
 
 mod allocations;
+mod batch_service;
+mod clients;
 mod fan_out;
 mod idle;
 mod many_clients;
@@ -116,12 +120,13 @@ pub(crate) enum Workload {
     Rings,
     Allocations,
     Idle,
+    BatchService,
     OpenLoop,
     Memory,
 }
 
 impl Workload {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::FanOut,
         Self::RoundTrip,
         Self::ManyClients,
@@ -129,6 +134,7 @@ impl Workload {
         Self::Rings,
         Self::Allocations,
         Self::Idle,
+        Self::BatchService,
         Self::OpenLoop,
         Self::Memory,
     ];
@@ -148,6 +154,7 @@ impl Workload {
             Self::Rings => rings::outline(),
             Self::Allocations => allocations::outline(),
             Self::Idle => idle::outline(),
+            Self::BatchService => batch_service::outline(),
             Self::OpenLoop => open_loop::outline(),
             Self::Memory => memory::outline(),
         }
@@ -162,6 +169,7 @@ impl Workload {
             Self::Rings => rings::settings(),
             Self::Allocations => allocations::settings(),
             Self::Idle => idle::settings(),
+            Self::BatchService => batch_service::settings(),
             Self::OpenLoop => open_loop::settings(),
             Self::Memory => memory::settings(),
         }
@@ -177,6 +185,7 @@ impl Workload {
             Self::Rings => Err("rings are no contenders: name one of the rings".into()),
             Self::Allocations => allocations::run::<C>(case, amount),
             Self::Idle => idle::run::<C>(amount),
+            Self::BatchService => batch_service::run::<C>(case, amount),
             Self::OpenLoop => open_loop::run::<C>(case, amount),
             Self::Memory => memory::run::<C>(case),
         }
@@ -184,8 +193,10 @@ impl Workload {
 
     /// Adds what follows from several cells of a condition together.
     pub(crate) fn derive(self, results: &mut Results, condition: Condition) {
-        if self == Self::FanOut {
-            fan_out::derive(results, condition);
+        match self {
+            Self::FanOut => fan_out::derive(results, condition),
+            Self::BatchService => batch_service::derive(results, condition),
+            _ => {}
         }
     }
 

@@ -17,8 +17,9 @@ impl Serve for Hash {
     }
 }
 
+/// To a request.
 #[inline]
-fn answer(request: u64) -> u64 {
+pub(crate) fn answer(request: u64) -> u64 {
     (request ^ (request >> 31)).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D
 }
 

@@ -55,21 +55,34 @@ pub(crate) struct Totals {
 /// Counts a task with its numbers.
 #[inline]
 pub(crate) fn add(first: u64, second: u64) {
-    let stripe = &TALLY[MINE.with(|mine| match mine.get() {
-        NONE => take_stripe(mine),
-        stripe => stripe,
-    })];
-    let grow = |sum: &AtomicU64, by: u64| {
-        sum.store(
-            sum.load(Ordering::Relaxed).wrapping_add(by),
-            Ordering::Relaxed,
-        );
-    };
+    let stripe = mine();
     grow(&stripe.first, first);
     grow(&stripe.second, second);
     // Release, after the sums: whoever sees the count sees the sums that belong to it.
     let tasks = stripe.tasks.load(Ordering::Relaxed) + 1;
     stripe.tasks.store(tasks, Ordering::Release);
+}
+
+/// Adds to the second sum alone. Whoever sums up has to know otherwise that this thread has done so.
+#[inline]
+pub(crate) fn add_second(second: u64) {
+    grow(&mine().second, second);
+}
+
+#[inline]
+fn mine() -> &'static Stripe {
+    &TALLY[MINE.with(|mine| match mine.get() {
+        NONE => take_stripe(mine),
+        stripe => stripe,
+    })]
+}
+
+#[inline]
+fn grow(sum: &AtomicU64, by: u64) {
+    sum.store(
+        sum.load(Ordering::Relaxed).wrapping_add(by),
+        Ordering::Relaxed,
+    );
 }
 
 #[cold]
