@@ -19,8 +19,8 @@ impl Contender for AsyncExecutor {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "A leaked (static) executor, its faster form, with threads that \
         block on `run`: `spawn` and `detach`, unbounded, an allocation for each task, which \
-        answers by the task itself. Batches \
-        by a shared list: a closure takes one, and is handed over when one begins.";
+        answers by the task itself. Batches by a shared list: a closure takes one, and is handed \
+        over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Return<Pool, S>;

@@ -21,8 +21,8 @@ impl Contender for CondvarHeap {
     const KIND: Kind = Kind::Priorities;
     const NOTE: &'static str = "std's Mutex and Condvar around a BinaryHeap of typed messages, \
         first in, first out within a priority by a sequence number, each priority bounded; a wake \
-        only if a worker sleeps. `call_async` yields to the runtime while its priority is full. A batch is taken \
-        under one lock.";
+        only if a worker sleeps. `call_async` yields to the runtime while its priority is full. A \
+        batch is taken under one lock.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;

@@ -18,8 +18,8 @@ impl Contender for CrossbeamLanes {
     const KIND: Kind = Kind::Priorities;
     const NOTE: &'static str = "Four bounded crossbeam channels of typed messages; a worker tries \
         them from the highest to the lowest and, when all are empty, sleeps in a `Select` over the \
-        four. `call_async` yields to the runtime while its lane is full. A batch \
-        is what a worker finds at one go, from the highest lane to the lowest.";
+        four. `call_async` yields to the runtime while its lane is full. A batch is what a worker \
+        finds at one go, from the highest lane to the lowest.";
 
     type Tasks<T: Task> = Fire<Threads<T>>;
     type Calls<S: Serve> = Ask<Threads<Request>>;

@@ -19,8 +19,8 @@ impl Contender for Executors {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`execute` on its work-stealing pool with parking threads, whose \
         round trips are shorter than those of its channel pool; unbounded, a box for each closure. \
-        Answers by a one-shot channel or a slot. Batches \
-        by a shared list: a closure takes one, and is handed over when one begins.";
+        Answers by a one-shot channel or a slot. Batches by a shared list: a closure takes one, \
+        and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Reply<Pool, S>;

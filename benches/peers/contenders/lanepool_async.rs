@@ -17,8 +17,8 @@ impl Contender for LanepoolAsync {
     const NAME: &'static str = "lanepool-async";
     const KIND: Kind = Kind::Ours;
     const NOTE: &'static str = "Async workers on a tokio runtime of their own with as many \
-        threads, everything else as by default but the capacity of the lanes, and the largest size of \
-        a batch.";
+        threads, everything else as by default but the capacity of the lanes, and the largest size \
+        of a batch.";
 
     type Tasks<T: Task> = Hosted<Pool<T, ()>>;
     type Calls<S: Serve> = Hosted<Pool<u64, u64>>;

@@ -17,8 +17,8 @@ impl Contender for Rayon {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`spawn` on a ThreadPool of its own, whose threads are joined at \
         the end; unbounded, a box for each closure. Answers by a one-shot channel or a slot, \
-        sooner than `install`. Batches \
-        by a shared list: a closure takes one, and is handed over when one begins.";
+        sooner than `install`. Batches by a shared list: a closure takes one, and is handed over \
+        when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Reply<Pool, S>;

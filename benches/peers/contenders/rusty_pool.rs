@@ -17,8 +17,8 @@ impl Contender for RustyPool {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`execute` on a pool of a fixed size whose threads are started at \
         once; unbounded, a box for each closure. Answers by a one-shot channel or a slot: its own \
-        result handle is a channel that costs more. Batches \
-        by a shared list: a closure takes one, and is handed over when one begins.";
+        result handle is a channel that costs more. Batches by a shared list: a closure takes one, \
+        and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Reply<Pool, S>;

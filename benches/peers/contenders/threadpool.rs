@@ -12,8 +12,8 @@ impl Contender for Threadpool {
     const NAME: &'static str = "threadpool";
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`execute`, the only way in: an unbounded channel behind a mutex, a \
-        box for each closure. Answers by a one-shot channel or a slot. Batches \
-        by a shared list: a closure takes one, and is handed over when one begins.";
+        box for each closure. Answers by a one-shot channel or a slot. Batches by a shared list: a \
+        closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Reply<Pool, S>;

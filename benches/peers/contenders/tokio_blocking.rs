@@ -16,8 +16,7 @@ impl Contender for TokioBlocking {
     const NOTE: &'static str = "`spawn_blocking` on a runtime of its own with as many blocking \
         threads as workers; unbounded, an allocation for each closure, which answers blocking \
         callers by the JoinHandle, and async ones by a one-shot channel, which is faster with \
-        many. Batches \
-        by a shared list: a closure takes one, and is handed over when one begins.";
+        many. Batches by a shared list: a closure takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Return<Pool, S>;

@@ -18,8 +18,8 @@ impl Contender for TokioSpawn {
     const KIND: Kind = Kind::Plain;
     const NOTE: &'static str = "`spawn` on a multi-thread runtime of its own; unbounded, an \
         allocation for each task, which answers blocking callers by the JoinHandle, and async ones \
-        by a one-shot channel, which is faster with many. Batches \
-        by a shared list: a closure takes one, and is handed over when one begins.";
+        by a one-shot channel, which is faster with many. Batches by a shared list: a closure \
+        takes one, and is handed over when one begins.";
 
     type Tasks<T: Task> = Run<Pool>;
     type Calls<S: Serve> = Return<Pool, S>;
