@@ -75,9 +75,10 @@ pub(crate) fn outline() -> Outline {
     Outline {
         name: "W8",
         title: "batch service",
-        about: "A service that answers a batch of n requests at a cost of a + b·n of CPU time, in batches of at most 32, \
-            which is this project's default, or 64; 2 workers; async clients on one thread (a tokio runtime of one thread) that call, await the answer \
-            and call again. No rival forms batches: each has those that its users write by hand, as its note says.",
+        about: "A service that answers a batch of n requests at a cost of a + b·n of CPU time, in batches of at most \
+            32, which is this project's default, or 64; 2 workers. Async clients on one thread (a tokio runtime of \
+            one thread) that call, await the answer and call again. No rival forms batches: each has those that \
+            its users write by hand, as its note says.",
         metrics: METRICS,
         cases: cases(settings()),
     }
