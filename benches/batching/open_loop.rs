@@ -75,6 +75,48 @@ pub(crate) struct Deadlines<F> {
     pub(crate) told: bool,
 }
 
+/// Requests on their way, in their order. Most are answered in that order; those that are not must not hide the
+/// answers of later ones.
+#[derive(Default)]
+struct Sky {
+    flying: VecDeque<Option<Flying>>,
+    /// Where it was last looked beyond the first one.
+    place: usize,
+}
+
+/// How many requests beyond the first one are looked at each time.
+const LOOKS: usize = 8;
+
+impl Sky {
+    fn is_empty(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    fn pop_answered(&mut self) -> Option<Flying> {
+        let is_done = |one: &Option<Flying>| one.as_ref().is_some_and(|one| one.ticket.is_done());
+        let mut found = None;
+        while found.is_none()
+            && self
+                .flying
+                .front()
+                .is_some_and(|one| one.is_none() || is_done(one))
+        {
+            found = self.flying.pop_front().flatten();
+        }
+        for _ in 0..LOOKS.min(self.flying.len()) {
+            if found.is_some() {
+                break;
+            }
+            self.place = (self.place + 1) % self.flying.len();
+            let one = &mut self.flying[self.place];
+            if is_done(one) {
+                found = one.take();
+            }
+        }
+        found
+    }
+}
+
 /// Hands a request in at each of these times. Their numbers count up from `first`.
 pub(crate) fn run(
     shop: &Shop,
@@ -89,14 +131,14 @@ pub(crate) fn run(
         thread::yield_now
     };
     let mut fates = Fates::default();
-    let mut flying = VecDeque::new();
+    let mut sky = Sky::default();
     // A little later, so that the first one is not late before anything has begun.
     let began = Instant::now() + Duration::from_millis(1);
     let mut arrivals = (first..).zip(due).peekable();
     let mut seen = Instant::now();
-    while arrivals.peek().is_some() || !flying.is_empty() {
+    while arrivals.peek().is_some() || !sky.is_empty() {
         let now = Instant::now();
-        while let Some(answered) = pop_answered(&mut flying) {
+        while let Some(answered) = sky.pop_answered() {
             fates.end(answered, now)?;
             seen = now;
         }
@@ -110,14 +152,15 @@ pub(crate) fn run(
                     due,
                     deadline,
                 };
-                flying.extend(fates.begin(shop, request, deadlines.told)?);
+                let flying = fates.begin(shop, request, deadlines.told)?;
+                sky.flying.extend(flying.map(Some));
                 seen = now;
             }
             _ if now - seen > PATIENCE => {
-                let left = flying.len();
+                let left = sky.flying.iter().flatten().count();
                 return Err(format!("{left} requests were not answered in {PATIENCE:?}").into());
             }
-            Some(&(_, &due)) if flying.is_empty() && began + due > now + SPIN => {
+            Some(&(_, &due)) if sky.is_empty() && began + due > now + SPIN => {
                 // The workload is when requests arrive; the last stretch is spun, to be on time.
                 thread::sleep(began + due - now - SPIN);
                 seen = Instant::now();
@@ -126,12 +169,6 @@ pub(crate) fn run(
         }
     }
     Ok(fates)
-}
-
-/// Requests are answered in their order, or at least the first of them soon.
-fn pop_answered(flying: &mut VecDeque<Flying>) -> Option<Flying> {
-    let is_done = flying.front()?.ticket.is_done();
-    is_done.then(|| flying.pop_front()).flatten()
 }
 
 impl Fates {

@@ -16,6 +16,8 @@ pub fn usage() -> Result<Usage> {
     let usage = getrusage(UsageWho::RUSAGE_SELF)?;
     Ok(Usage {
         cpu_ns: nanoseconds(usage.user_time()) + nanoseconds(usage.system_time()),
+        // The system does not count it for a process.
+        waited_ns: 0,
         voluntary: unsigned(usage.voluntary_context_switches()),
         involuntary: unsigned(usage.involuntary_context_switches()),
     })

@@ -1,4 +1,4 @@
-//! CPU time and context switches of this process's threads, as Linux counts them.
+//! CPU time, waits for a CPU and context switches of this process's threads, as Linux counts them.
 //!
 //! A thread that wakes and sleeps again, for a timer or for anything else, has at least one voluntary switch
 //! more than before; so a process whose threads have none has fired no timer.
@@ -17,6 +17,8 @@ use crate::Result;
 pub struct Usage {
     /// Time on a CPU, in nanoseconds, the kernel's included.
     pub cpu_ns: u64,
+    /// Time for which they could have run and had no CPU, in nanoseconds; 0 where only a whole process is looked at.
+    pub waited_ns: u64,
     /// How often they went to sleep.
     pub voluntary: u64,
     /// How often they were made to give the CPU away while they had work, `sched_yield` included.
@@ -29,6 +31,7 @@ impl Add for Usage {
     fn add(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns + other.cpu_ns,
+            waited_ns: self.waited_ns + other.waited_ns,
             voluntary: self.voluntary + other.voluntary,
             involuntary: self.involuntary + other.involuntary,
         }
@@ -41,6 +44,7 @@ impl Sub for Usage {
     fn sub(self, other: Self) -> Self {
         Self {
             cpu_ns: self.cpu_ns - other.cpu_ns,
+            waited_ns: self.waited_ns - other.waited_ns,
             voluntary: self.voluntary - other.voluntary,
             involuntary: self.involuntary - other.involuntary,
         }
@@ -136,8 +140,10 @@ fn parse(schedstat: &str, status: &str) -> Option<Usage> {
             .parse()
             .ok()
     };
+    let mut times = schedstat.split_whitespace().map(str::parse);
     Some(Usage {
-        cpu_ns: schedstat.split_whitespace().next()?.parse().ok()?,
+        cpu_ns: times.next()?.ok()?,
+        waited_ns: times.next()?.ok()?,
         voluntary: number("voluntary_ctxt_switches:")?,
         involuntary: number("nonvoluntary_ctxt_switches:")?,
     })
@@ -154,6 +160,7 @@ mod tests {
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t128\nnonvoluntary_ctxt_switches:\t2\n";
         let usage = Usage {
             cpu_ns: 358_007_198,
+            waited_ns: 844_224,
             voluntary: 128,
             involuntary: 2,
         };

@@ -3,7 +3,8 @@
 use super::config::BatchProcessorConfig;
 use super::desk::Desk;
 use super::form::{self, Decision, Forming, Rules, Situation, TIMER_NS};
-use super::sizing::Sizer;
+use super::giving_way::Costs;
+use super::sizing::{Ran, Sizer};
 use super::statistics::{BatchBlock, BatchStatistics, ServiceCurve};
 use super::waitlist::Waitlist;
 use crate::lane::pick::LaneBits;
@@ -113,26 +114,27 @@ impl Batching {
         self.kind(key).sizer.lock().most_within(left_ns, held)
     }
 
+    /// What batches of this key cost, where some may give way to others: with adaptive batching, once batches of
+    /// different sizes have run.
+    pub(crate) fn costs(&self, key: Option<Key>) -> Option<Costs> {
+        if !self.config.enable_adaptive_batching {
+            return None;
+        }
+        self.kind(key).sizer.lock().costs()
+    }
+
     /// Whether this batch closes now.
     pub(crate) fn decide(&self, forming: &Forming, situation: &Situation) -> Decision {
         form::decide(&self.rules, forming, situation)
     }
 
-    /// A batch of so many of this key has run; see [`Sizer::observe`].
-    pub(crate) fn ran(
-        &self,
-        worker: usize,
-        key: Option<Key>,
-        requests: usize,
-        took_ns: u64,
-        now_ns: u64,
-        slack_ns: Option<u64>,
-    ) {
-        self.blocks[worker].record_service(took_ns);
+    /// A batch of this key has run.
+    pub(crate) fn ran(&self, worker: usize, key: Option<Key>, ran: &Ran) {
+        self.blocks[worker].record_service(ran.took_ns);
         let kind = self.kind(key);
         let target = {
             let mut sizer = kind.sizer.lock();
-            sizer.observe(requests, took_ns, now_ns, slack_ns);
+            sizer.observe(ran);
             sizer.target()
         };
         // Relaxed: hints and a counter.

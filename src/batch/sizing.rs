@@ -7,6 +7,7 @@
 //! answer be late.
 
 use super::curve::Curve;
+use super::giving_way::Costs;
 
 /// How a size is judged: the part of the largest batch's throughput at which it is large enough, and how many
 /// times the measured load it is to carry, so that a backlog goes down again.
@@ -45,6 +46,19 @@ const FADING: f64 = 0.8;
 /// By how much the tightest deadline seen lately is taken to be looser with each batch that has none as tight: twice
 /// as loose after 70.
 const LOOSER: f64 = 1.01;
+
+/// A batch that has run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ran {
+    pub(crate) requests: usize,
+    /// Requests that expired before they could be in a batch, since the last one.
+    pub(crate) missing: usize,
+    pub(crate) took_ns: u64,
+    /// When it ended.
+    pub(crate) now_ns: u64,
+    /// The shortest time that one of its requests had from acceptance to its deadline.
+    pub(crate) slack_ns: Option<u64>,
+}
 
 /// What one kind of batches costs, and how large they are to be.
 #[derive(Clone, Debug)]
@@ -85,15 +99,15 @@ impl Sizer {
         }
     }
 
-    /// A batch of so many ended at `now_ns` after so long. `slack_ns` is the shortest time that one of its requests
-    /// had from acceptance to its deadline.
-    pub(crate) fn observe(
-        &mut self,
-        requests: usize,
-        took_ns: u64,
-        now_ns: u64,
-        slack_ns: Option<u64>,
-    ) {
+    /// A batch has run.
+    pub(crate) fn observe(&mut self, ran: &Ran) {
+        let &Ran {
+            requests,
+            missing,
+            took_ns,
+            now_ns,
+            slack_ns,
+        } = ran;
         self.curve.observe(requests, took_ns);
         let slack_ns = slack_ns.map_or(f64::INFINITY, |slack_ns| slack_ns as f64);
         self.tightest_ns = (self.tightest_ns * LOOSER).min(slack_ns);
@@ -101,7 +115,8 @@ impl Sizer {
         if self.window_from_ns == 0 {
             self.window_from_ns = now_ns;
         } else {
-            self.window_requests += requests as u64;
+            // What was not run for lack of time belongs to the load, or else small batches would make it seem light.
+            self.window_requests += (requests + missing) as u64;
         }
         if self.batches.is_multiple_of(WINDOW) && now_ns > self.window_from_ns {
             let load = self.window_requests as f64 / (now_ns - self.window_from_ns) as f64;
@@ -147,6 +162,17 @@ impl Sizer {
             return usize::MAX;
         }
         self.curve.most_within(left_ns).max(held).max(self.needed)
+    }
+
+    /// What batches cost, once that is known.
+    pub(crate) fn costs(&self) -> Option<Costs> {
+        let (fixed_ns, each_ns) = self.curve.parts_ns()?;
+        Some(Costs {
+            fixed_ns,
+            each_ns,
+            // Larger batches follow a small one.
+            least: self.needed.div_ceil(2),
+        })
     }
 
     pub(crate) fn curve(&self) -> &Curve {
@@ -199,6 +225,16 @@ impl Sizer {
 mod tests {
     use super::*;
 
+    fn ran(requests: usize, took_ns: u64, now_ns: u64, slack_ns: Option<u64>) -> Ran {
+        Ran {
+            requests,
+            missing: 0,
+            took_ns,
+            now_ns,
+            slack_ns,
+        }
+    }
+
     /// Runs batches of the target size, back to back, and returns the last sizes.
     fn run(
         sizer: &mut Sizer,
@@ -211,7 +247,7 @@ mod tests {
             let size = sizer.target();
             let took_ns = cost(size);
             *clock_ns += took_ns;
-            sizer.observe(size, took_ns, *clock_ns, None);
+            sizer.observe(&ran(size, took_ns, *clock_ns, None));
             sizes.push(sizer.size());
         }
         sizes
@@ -251,7 +287,7 @@ mod tests {
         for step in 0..200 {
             let size = sizer.target().min(step % 2 + 1);
             now_ns += 10 * cost(size);
-            sizer.observe(size, cost(size), now_ns, None);
+            sizer.observe(&ran(size, cost(size), now_ns, None));
         }
         assert!(sizer.size() <= 10, "{}", sizer.size());
     }
@@ -264,7 +300,7 @@ mod tests {
         for step in 0..200 {
             let size = sizer.target().min(step % 3 + 1);
             now_ns += 20 * cost(size);
-            sizer.observe(size, cost(size), now_ns, None);
+            sizer.observe(&ran(size, cost(size), now_ns, None));
         }
         assert!(
             (15..=20).contains(&sizer.size()),
@@ -291,7 +327,7 @@ mod tests {
                 // A tenth more or less.
                 let took_ns = curve(fixed, each)(size) * (90 + (noise >> 33) % 21) / 100;
                 now_ns += took_ns;
-                sizer.observe(size, took_ns, now_ns, None);
+                sizer.observe(&ran(size, took_ns, now_ns, None));
                 if step >= 1_000 {
                     sizes.push(sizer.size());
                 }
@@ -318,7 +354,7 @@ mod tests {
             for step in 0..batches {
                 let size = sizer.target().min(step % 3 + 1);
                 now_ns += 20 * cost(size);
-                sizer.observe(size, cost(size), now_ns, slack_ns(step));
+                sizer.observe(&ran(size, cost(size), now_ns, slack_ns(step)));
             }
             sizer.size()
         };
@@ -336,7 +372,7 @@ mod tests {
         for step in 0..100 {
             let size = step % 3 + 1;
             now_ns += 20 * cost(size);
-            sizer.observe(size, cost(size), now_ns, None);
+            sizer.observe(&ran(size, cost(size), now_ns, None));
         }
         assert!((19..=21).contains(&sizer.most_within(70_000, 3)));
         assert_eq!(

@@ -16,6 +16,8 @@ pub(crate) struct BatchBlock {
     wanted: AtomicU64,
     backlogged_requests: AtomicU64,
     backlogged_wanted: AtomicU64,
+    gave_way: AtomicU64,
+    put_off: AtomicU64,
     lingered: Histogram,
     service: Histogram,
 }
@@ -39,6 +41,8 @@ impl BatchBlock {
             wanted: AtomicU64::new(0),
             backlogged_requests: AtomicU64::new(0),
             backlogged_wanted: AtomicU64::new(0),
+            gave_way: AtomicU64::new(0),
+            put_off: AtomicU64::new(0),
             lingered: Histogram::new(),
             service: Histogram::new(),
         }
@@ -55,6 +59,11 @@ impl BatchBlock {
         self.lingered.record(closed.lingered_ns);
     }
 
+    pub(crate) fn record_choice(&self, gave_way: usize, put_off: usize) {
+        bump(&self.gave_way, gave_way as u64);
+        bump(&self.put_off, put_off as u64);
+    }
+
     pub(crate) fn record_service(&self, ns: u64) {
         self.service.record(ns);
     }
@@ -68,6 +77,8 @@ impl BatchBlock {
         statistics.wanted += read(&self.wanted);
         statistics.backlogged_requests += read(&self.backlogged_requests);
         statistics.backlogged_wanted += read(&self.backlogged_wanted);
+        statistics.gave_way += read(&self.gave_way);
+        statistics.put_off += read(&self.put_off);
         self.lingered.add_to(&mut statistics.added_wait);
         self.service.add_to(&mut statistics.service_time);
     }
@@ -112,6 +123,11 @@ pub struct BatchStatistics {
     pub backlogged_requests: u64,
     /// The sizes that those were to have, added up.
     pub backlogged_wanted: u64,
+    /// Requests that were late in any case and expired in favour of others, with
+    /// [adaptive batching](crate::BatchProcessorConfig::enable_adaptive_batching).
+    pub gave_way: u64,
+    /// How often a request was left for its worker's next batch in favour of tighter deadlines.
+    pub put_off: u64,
     /// From when a batch had taken what was there until it closed.
     pub added_wait: HistogramSnapshot,
     /// How long batches took, answers included.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::shift::Shift;
-use crate::batch::{Batching, CloseReason, Closed, Decision, Forming, INLINE, Situation};
+use crate::batch::{
+    Batching, CloseReason, Closed, Costs, Decision, Fate, Forming, INLINE, Ran, Situation,
+};
 use crate::engine::Engine;
 use crate::error::ProcessingError;
 use crate::events::PoolEvent;
@@ -23,6 +25,8 @@ pub(super) struct Item<Q, R, E> {
     pub(super) request: Q,
     pub(super) context: TaskContext,
     pub(super) due: Due<R, E>,
+    /// From how many batches it was put off.
+    pub(super) put_off: u8,
 }
 
 /// What is left to do for a task when its request is with the service.
@@ -39,14 +43,18 @@ pub(super) struct Due<R, E> {
 pub(crate) struct BatchShift<Q, R, E> {
     pub(super) shift: Shift<Q, R, E>,
     /// The batch that forms.
-    tray: SmallVec<[Item<Q, R, E>; INLINE]>,
-    forming: Forming,
-    /// The size it is to have, and the most that it may hold for the sake of its deadlines.
-    target: usize,
+    pub(super) tray: SmallVec<[Item<Q, R, E>; INLINE]>,
+    pub(super) forming: Forming,
+    /// The size it is to have, 0 while that was not asked; and the most that it may hold for the sake of its deadlines.
+    pub(super) target: usize,
     most: usize,
+    /// What it costs, if it has a deadline and may choose among what it holds.
+    pub(super) costs: Option<Costs>,
+    /// How many tasks it may hold to choose from; 0 while it holds fewer than its size.
+    room: usize,
     /// The key of all its tasks, where tasks of a key go together, and how many of that key were left
     /// waiting.
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
     left: usize,
     /// Why that batch closed, if it formed before a worker took it.
     reason: Option<CloseReason>,
@@ -54,6 +62,8 @@ pub(crate) struct BatchShift<Q, R, E> {
     held: Option<Key>,
     /// The shortest time that one of its requests, or of the batch that runs, had until its deadline.
     slack_ns: Option<u64>,
+    /// Tasks that expired before a batch could have them, since one last ran.
+    missing: usize,
     /// When it had taken what was there; 0 before.
     dry_ns: u64,
     /// When it last looked at the clock for the batch on the tray: readings cost as much as a claim.
@@ -71,11 +81,14 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             forming: Forming::default(),
             target: 0,
             most: usize::MAX,
+            costs: None,
+            room: 0,
             key: None,
             left: 0,
             reason: None,
             held: None,
             slack_ns: None,
+            missing: 0,
             dry_ns: 0,
             now_ns: 0,
             running: SmallVec::new(),
@@ -125,9 +138,17 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     fn gather(&mut self, engine: &Engine<Q, R, E>) -> bool {
         let batching = engine.batching();
         let mut now_ns = 0;
-        while !self.is_full() && !self.is_urgent_alone(batching) && self.shift.brings_next() {
-            let Some(mut item) = self.shift.take() else {
-                continue;
+        if self.target == 0 && !self.tray.is_empty() {
+            self.target = batching.target(self.key);
+            self.costs = batching.costs(self.key);
+        }
+        while !self.is_full(engine) && !self.is_urgent_alone(batching) && self.shift.brings_next() {
+            let mut item = match self.shift.take() {
+                Ok(item) => item,
+                Err(outcome) => {
+                    self.note_unstarted(outcome);
+                    continue;
+                }
             };
             if now_ns == 0 {
                 now_ns = engine.clock.now_ns();
@@ -150,8 +171,23 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         !self.tray.is_empty()
     }
 
-    fn is_full(&self) -> bool {
-        !self.tray.is_empty() && self.tray.len() >= self.target.min(self.most)
+    /// A task was settled before it could be in a batch.
+    pub(super) fn note_unstarted(&mut self, outcome: Outcome) {
+        self.missing += usize::from(outcome == Outcome::Expired);
+    }
+
+    fn is_full(&mut self, engine: &Engine<Q, R, E>) -> bool {
+        let held = self.tray.len();
+        if held == 0 || held < self.target.min(self.most) {
+            return false;
+        }
+        if self.room == 0 {
+            // What it holds nobody else can take, so it is no more than one batch's worth if others have nothing to do.
+            let are_busy = || engine.busy() + 1 >= engine.alive();
+            let chooses = self.costs.is_some() && self.key.is_none() && are_busy();
+            self.room = if chooses { 2 * self.target } else { 1 };
+        }
+        held >= self.room
     }
 
     /// Whether it holds something urgent, and the rest of what waits is not.
@@ -178,8 +214,11 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             );
         }
         if let Some(tightest_ns) = self.forming.deadline_ns.filter(|_| deadline_ns.is_some()) {
-            let left_ns = tightest_ns.saturating_sub(now_ns);
-            self.most = batching.most_within(self.key, left_ns, self.tray.len());
+            self.costs = self.costs.or_else(|| batching.costs(self.key));
+            if self.costs.is_none() {
+                let left_ns = tightest_ns.saturating_sub(now_ns);
+                self.most = batching.most_within(self.key, left_ns, self.tray.len());
+            }
         }
     }
 
@@ -198,8 +237,9 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             }
             for (lane, (task, papers)) in more.tasks {
                 self.shift.claimed(lane);
-                if let Some(item) = self.shift.examine(lane, task, papers, None) {
-                    self.lay(batching, item, now_ns);
+                match self.shift.examine(lane, task, papers, None) {
+                    Ok(item) => self.lay(batching, item, now_ns),
+                    Err(outcome) => self.note_unstarted(outcome),
                 }
             }
         }
@@ -268,19 +308,37 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             None => engine.shards.waiting(self.shift.seat.lanes),
         };
         let backlogged = self.tray.len() + waiting >= self.target;
+        let choice = if given_up {
+            None
+        } else {
+            self.choose(batching, now_ns)
+        };
+        let is_cut = choice.as_ref().is_some_and(|choice| choice.is_cut);
+        let reason = if is_cut {
+            CloseReason::Deadline
+        } else {
+            reason
+        };
         if self.key.is_none() && waiting > 0 {
             engine.leave_rest(self.shift.seat.lanes & engine.shards.shared.all());
         }
+        let mut fates = choice.iter().flat_map(|choice| &choice.fates);
+        let mut put_off = SmallVec::new();
         let (mut requests, mut contexts) = (SmallVec::new(), SmallVec::new());
         // Taken one by one, because the tray as a whole is large to move.
         self.tray.reverse();
-        while let Some(item) = self.tray.pop() {
+        while let Some(mut item) = self.tray.pop() {
+            let fate = *fates.next().unwrap_or(&Fate::Runs);
             let outcome = if given_up {
                 Outcome::Abandoned
             } else if !item.due.promise.is_wanted() {
                 Outcome::Cancelled
-            } else if item.context.expired(|| now_ns) {
+            } else if item.context.expired(|| now_ns) || fate == Fate::GivesWay {
                 Outcome::Expired
+            } else if fate == Fate::PutOff {
+                item.put_off = item.put_off.saturating_add(1);
+                put_off.push(item);
+                continue;
             } else {
                 self.shift.record_wait(&item.due, now_ns);
                 requests.push(item.request);
@@ -288,18 +346,20 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                 self.running.push(item.due);
                 continue;
             };
+            self.note_unstarted(outcome);
             self.shift.settle_item(item, outcome);
         }
         let closed = Closed {
             reason,
             requests: requests.len(),
-            wanted: self.target,
+            wanted: if is_cut { requests.len() } else { self.target },
             backlogged,
             lingered_ns: now_ns.saturating_sub(self.dry_ns),
         };
-        self.forming = Forming::default();
+        (self.target, self.room, self.costs) = (0, 0, None);
         (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
         self.reason = None;
+        self.keep(batching, put_off);
         let Some(first) = self.running.first() else {
             (self.key, self.slack_ns) = (None, None);
             self.let_go();
@@ -375,15 +435,15 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         let now_ns = engine.clock.now_ns();
         let took_ns = now_ns.saturating_sub(self.start_ns);
         self.shift.block.end_task();
-        let slack_ns = self.slack_ns.take();
-        engine.batching().ran(
-            self.shift.worker,
-            self.key.take(),
+        let ran = Ran {
             requests,
+            missing: mem::take(&mut self.missing),
             took_ns,
             now_ns,
-            slack_ns,
-        );
+            slack_ns: self.slack_ns.take(),
+        };
+        let key = self.key.take();
+        engine.batching().ran(self.shift.worker, key, &ran);
         self.let_go();
     }
 

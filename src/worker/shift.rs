@@ -285,7 +285,10 @@ impl<Q, R, E> Shift<Q, R, E> {
 
     /// Takes the task that [`Shift::has_next`] has brought for a batch; or settles it if it must not be
     /// started.
-    pub(super) fn take(&mut self) -> Option<Item<Q, R, E>> {
+    ///
+    /// # Errors
+    /// Its outcome, if it was settled.
+    pub(super) fn take(&mut self) -> Result<Item<Q, R, E>, Outcome> {
         let request = self.hand.draw();
         let lane = self.hand.front();
         let papers = self.hand.papers().copied();
@@ -294,18 +297,21 @@ impl<Q, R, E> Shift<Q, R, E> {
             stamp_ns: 0,
         });
         let key = self.hand.take_key();
-        let promise = self.hand.close()?;
+        let promise = self.hand.close().ok_or(Outcome::Abandoned)?;
         self.examine(lane, Task { request, promise }, papers, key)
     }
 
     /// Makes an item of a task, unless it must not be started; then it is settled.
+    ///
+    /// # Errors
+    /// Its outcome, if it was settled.
     pub(super) fn examine(
         &mut self,
         lane: usize,
         task: Task<Q, R, E>,
         papers: Papers,
         key: Option<Key>,
-    ) -> Option<Item<Q, R, E>> {
+    ) -> Result<Item<Q, R, E>, Outcome> {
         let Task { request, promise } = task;
         let Papers { context, stamp_ns } = papers;
         let unwanted = !promise.is_wanted();
@@ -318,15 +324,17 @@ impl<Q, R, E> Shift<Q, R, E> {
                 stamp_ns,
                 key,
             },
+            put_off: 0,
         };
-        if unwanted {
-            self.settle_item(item, Outcome::Cancelled);
+        let outcome = if unwanted {
+            Outcome::Cancelled
         } else if item.context.expired(|| self.engine.clock.now_ns()) {
-            self.settle_item(item, Outcome::Expired);
+            Outcome::Expired
         } else {
-            return Some(item);
-        }
-        None
+            return Ok(item);
+        };
+        self.settle_item(item, outcome);
+        Err(outcome)
     }
 
     /// Answers and counts a task of a batch that is not started.
