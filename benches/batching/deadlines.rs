@@ -14,7 +14,7 @@
 
 use std::time::Duration;
 
-use lanepool::LaneConfig;
+use lanepool::WorkerPoolConfig;
 use lanepool_bench::{
     Bound, Report, Result,
     figure::amount,
@@ -28,6 +28,7 @@ use crate::{
     service::{COSTS, Cost},
     shop::{Shop, config},
     throughput::{MOST, Sizing},
+    turned::{self, Turned},
 };
 
 const SEED: u64 = 0xDEAD_11E5;
@@ -40,6 +41,15 @@ const BURST: u64 = 31;
 /// How long requests have: so many times as long as the largest batch takes. One in four is urgent and one in four is
 /// not.
 const LIVES: [u32; 4] = [2, 4, 4, 16];
+
+const HEADS: [&str; 6] = [
+    "sizes",
+    "missed, %",
+    "expired, %",
+    "answered late, %",
+    "refused, %",
+    "requests a batch",
+];
 
 /// Who is compared: adaptive sizes, the same without telling the pool of the deadlines, and every fixed size.
 fn field() -> impl Iterator<Item = Contender> {
@@ -91,6 +101,7 @@ struct Entry {
 type Missed = Vec<f64>;
 
 pub(crate) fn measure(report: &mut Report) {
+    measure_turned(report);
     let rounds = report.choose(20, 5);
     let slice = Duration::from_millis(report.choose(80, 30));
     let mut all = Vec::new();
@@ -105,11 +116,79 @@ pub(crate) fn measure(report: &mut Report) {
             Err(error) => report.fail(&figure, &error),
         }
     }
+    judge_all(report, "deadlines", &all);
+}
+
+/// The same on a clock that only the service turns.
+fn measure_turned(report: &mut Report) {
+    let rounds = report.choose(20, 5);
+    let slice = Duration::from_millis(report.choose(80, 30));
+    let mut all = Vec::new();
+    for cost in COSTS {
+        let figure = format!("deadlines by the service's clock, {}", cost.name());
+        eprintln!("{figure}: {rounds} rounds of {slice:?} each");
+        match compare_turned(report, &figure, cost, rounds, slice) {
+            Ok(missed) => {
+                judge(report, &figure, &missed);
+                all.push(missed);
+            }
+            Err(error) => report.fail(&figure, &error),
+        }
+    }
+    judge_all(report, "deadlines by the service's clock", &all);
+}
+
+fn judge_all(report: &mut Report, figure: &str, all: &[Missed]) {
     let mean = |at: usize| all.iter().map(|missed| missed[at]).sum::<f64>() / all.len() as f64;
     if all.len() == COSTS.len() {
         let missed: Missed = (0..field().count()).map(mean).collect();
-        judge(report, "deadlines, mean of all services", &missed);
+        judge(report, &format!("{figure}, mean of all services"), &missed);
     }
+}
+
+fn compare_turned(
+    report: &mut Report,
+    figure: &str,
+    cost: Cost,
+    rounds: u64,
+    slice: Duration,
+) -> Result<Missed> {
+    let mut missed = Vec::new();
+    let mut rows = Vec::new();
+    for contender in field() {
+        let config = roomy(config(1, contender.sizing.batching()));
+        let turned = Turned::open(cost, config, contender.told)?;
+        let mut sum = turned::Fates::default();
+        let mut first = 0;
+        for round in 0..=rounds {
+            let due = arrivals_of(cost, round, slice);
+            let numbered = (first..).zip(&due);
+            let fates = turned.run(numbered.map(|(number, due)| (*due, lifetime(cost, number))))?;
+            first += due.len() as u64;
+            // In the first one it learns what batches cost.
+            if round > 0 {
+                sum += fates;
+            }
+        }
+        let percent = |count: u64| amount(count as f64 * 100.0 / sum.asked as f64);
+        rows.push(vec![
+            contender.name(),
+            amount(sum.missed()),
+            percent(sum.expired),
+            percent(sum.late),
+            percent(sum.refused),
+            amount(turned.mean_size()),
+        ]);
+        if report.is_json() {
+            let name = format!("{figure}, {}: missed", contender.name());
+            report.record(name, sum.missed(), "%", Bound::None);
+        }
+        missed.push(sum.missed());
+    }
+    let about = "The same arrivals; a batch takes what it is to cost by the clock that the service turns, and all else \
+                 no time. The same in every run";
+    report.table(figure, about, &HEADS.map(str::to_owned), &rows);
+    Ok(missed)
 }
 
 fn compare(
@@ -136,13 +215,7 @@ fn compare(
 
 impl Entry {
     fn open(contender: Contender, cost: Cost) -> Result<Self> {
-        let mut config = config(1, contender.sizing.batching());
-        for lane in &mut config.lanes {
-            *lane = LaneConfig {
-                capacity: CAPACITY,
-                ..lane.clone()
-            };
-        }
+        let config = roomy(config(1, contender.sizing.batching()));
         let mut entry = Self {
             contender,
             shop: Shop::open(cost, config)?,
@@ -181,11 +254,9 @@ impl Entry {
 
     /// Returns how many percent were missed.
     fn slice(&mut self, cost: Cost, round: u64, time: Duration) -> Result<f64> {
-        let due = bursts(SEED ^ round, cost.capacity(MOST) * LOAD, time);
-        // A batch of the largest size is what makes a deadline tight or not.
-        let whole = cost.of(MOST);
+        let due = arrivals_of(cost, round, time);
         let deadlines = Deadlines {
-            lifetime: |number| Some(whole * LIVES[(scatter(number) % LIVES.len() as u64) as usize]),
+            lifetime: |number| Some(lifetime(cost, number)),
             told: self.contender.told,
         };
         let fates = open_loop::run(&self.shop, &due, self.asked, &deadlines)?;
@@ -207,6 +278,23 @@ impl Entry {
 /// What this thread has used, and the others; `None` where the system does not tell.
 fn usage() -> Option<(Usage, Others)> {
     Some((threads::current().ok()?, threads::others().ok()?))
+}
+
+/// The same with room for all that wait.
+fn roomy(mut config: WorkerPoolConfig) -> WorkerPoolConfig {
+    for lane in &mut config.lanes {
+        lane.capacity = CAPACITY;
+    }
+    config
+}
+
+fn arrivals_of(cost: Cost, round: u64, time: Duration) -> Vec<Duration> {
+    bursts(SEED ^ round, cost.capacity(MOST) * LOAD, time)
+}
+
+/// A batch of the largest size is what makes a deadline tight or not.
+fn lifetime(cost: Cost, number: u64) -> Duration {
+    cost.of(MOST) * LIVES[(scatter(number) % LIVES.len() as u64) as usize]
 }
 
 /// Arrivals of so many requests a second, several at once.
@@ -251,16 +339,9 @@ fn show(report: &mut Report, figure: &str, cost: Cost, field: &[Entry]) {
          Misses are the median of the rounds, the rest is of all of them together",
         field.first().map_or(0, |entry| entry.asked),
     );
-    let heads = [
-        "sizes",
-        "missed, %",
-        "expired, %",
-        "answered late, %",
-        "refused, %",
-        "requests a batch",
-        "without a CPU, ms",
-    ];
-    report.table(figure, &about, &heads.map(str::to_owned), &rows);
+    let heads = HEADS.into_iter().chain(["without a CPU, ms"]);
+    let heads: Vec<String> = heads.map(str::to_owned).collect();
+    report.table(figure, &about, &heads, &rows);
 }
 
 fn judge(report: &mut Report, figure: &str, missed: &Missed) {

@@ -20,6 +20,7 @@
 //! | [`service`] | requests, answers, and what a batch costs |
 //! | [`shop`] | a pool with that service, and its books |
 //! | [`saturated`], [`open_loop`] | who asks |
+//! | [`turned`] | a pool on a clock that its service turns |
 //! | [`fill`], [`throughput`], [`light`], [`deadlines`], [`sqlite`], [`rivals`], [`keys`] | the groups |
 
 mod deadlines;
@@ -33,6 +34,7 @@ mod service;
 mod shop;
 mod sqlite;
 mod throughput;
+mod turned;
 
 use std::process::ExitCode;
 
