@@ -22,7 +22,8 @@ pub enum ProcessingError<E> {
         /// The answers to it.
         answered: usize,
     },
-    /// The deadline passed before a worker was free; the task was not started.
+    /// The deadline passed before a worker was free; or the task, which would have been late in any case, gave way to
+    /// others of its [batch](crate#batches). It was not started.
     #[error("the deadline passed before the task was started")]
     Expired,
     /// The task was cancelled before it was started.

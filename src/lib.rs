@@ -122,7 +122,8 @@
 //!
 //! A deadline is a point in time; at that point it is too late. It is checked when a task is handed
 //! over ([`SubmitError::Expired`]) and when a worker comes to it ([`ProcessingError::Expired`]), so a
-//! task past its deadline is never started. The service finds the deadline in the [`TaskContext`]; a
+//! task past its deadline is never started. In batches of adaptive size one that cannot be on time any more may
+//! [expire sooner](#batches), in favour of others. The service finds the deadline in the [`TaskContext`]; a
 //! task that runs is not stopped. A task without one gets
 //! [`default_timeout`](WorkerPoolConfig::default_timeout) from its submission, if that is set.
 //!
@@ -315,6 +316,17 @@
 //! aims lower where [`target_p99`](BatchProcessorConfig::target_p99), or the tightest deadlines of late, leave less time than
 //! two such batches, and never below what the load needs. After a change of the service the size is right again within 256
 //! batches. At most one batch in eight has half or twice the size, which is how the curve stays known.
+//!
+//! **Too late in any case.** Once adaptive batching knows the curve, a request *gives way* to others if the batch would end
+//! after its deadline, by what the pool has learnt and by more than a thirty-second of the batch's time: when the batch
+//! closes it ends with [`ProcessingError::Expired`], which may be shortly before its deadline, and the others are on time.
+//! If all that the worker holds would be late they are run, so nobody gives way for nothing and the curve stays true.
+//!
+//! While more than a batch waits and every other worker is busy, a worker takes up to two batches' worth. Which lane goes
+//! when is as ever, but of each lane go first the requests without a deadline, then the tightest deadlines; what is
+//! *put off* goes in one of the next two batches. A batch is also cut where two smaller ones keep all deadlines.
+//! [`BatchStatistics`] counts both. With a fixed size, or without deadlines, there is none of this, and in batches of keys
+//! nobody is put off.
 //!
 //! **Answers.** The service returns one answer for each request, in their order. [`Batch::answer_each`] makes them one by
 //! one, and there a panic fails one request. An error of the whole call fails every request of the batch, and so does a

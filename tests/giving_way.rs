@@ -51,7 +51,7 @@ impl Bench {
     /// Has batches of all sizes run, far apart, until the next one is to be as large as possible.
     fn learn(&self, key: Option<u64>) {
         for batch in 0.. {
-            if batch >= 32 && self.statistics().batches() % 8 == 0 {
+            if batch >= 32 && self.statistics().batches().is_multiple_of(8) {
                 return;
             }
             let some = vec![None; batch % MOST + 1];
@@ -97,7 +97,7 @@ impl Bench {
     /// The sizes of their batches; none for those that expired.
     fn sizes(&self, lives: &[Option<u64>]) -> Vec<Option<usize>> {
         let tickets = self.submit_at_once(lives, None);
-        tickets.into_iter().map(|ticket| size(ticket)).collect()
+        tickets.into_iter().map(size).collect()
     }
 
     fn statistics(&self) -> BatchStatistics {

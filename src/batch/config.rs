@@ -40,7 +40,9 @@ pub struct BatchProcessorConfig {
     /// than `batch_timeout`; 10 ms by default.
     pub max_batch_wait: Duration,
     /// Whether the pool learns what batches cost and aims at the size that pays, of at most `batch_size`.
-    /// Otherwise it aims at `batch_size`. On by default.
+    /// Otherwise it aims at `batch_size`. By what it has learnt it also chooses among requests with deadlines: those that
+    /// would be late in any case [expire](crate::ProcessingError::Expired) in favour of others, and the tightest of a lane
+    /// go first. On by default.
     pub enable_adaptive_batching: bool,
     /// With adaptive batching, the time from acceptance to answer that 99 of 100 requests should stay
     /// below. More than zero, or none, which is the default.

@@ -11,7 +11,7 @@ pub enum Outcome {
     Failed,
     /// The service panicked.
     Panicked,
-    /// Its deadline passed before it was started.
+    /// Its deadline passed before it was started, or would have before its answer.
     Expired,
     /// Its caller went away before it was started.
     Cancelled,

@@ -38,7 +38,8 @@ struct Manner {
     batches: Option<Batches>,
 }
 
-/// How batches form where the workers are threads; async workers take batches of one, which the model can follow.
+/// How batches form where the workers are threads; async workers take batches of one, which the model can follow:
+/// who sees one size alone does not learn what a request adds, so nobody gives way for his deadline.
 #[derive(Clone, Debug)]
 struct Batches {
     size: usize,
