@@ -35,6 +35,7 @@ struct Kind {
     sizer: Mutex<Sizer>,
     /// What the sizer says, for those who only read.
     target: AtomicUsize,
+    linger_ns: AtomicU64,
     batches: AtomicU64,
 }
 
@@ -62,6 +63,7 @@ impl Batching {
                 workers.len(),
             )),
             target: AtomicUsize::new(config.batch_size),
+            linger_ns: AtomicU64::new(u64::MAX),
             batches: AtomicU64::new(0),
         };
         let kinds = if config.keyed { KINDS } else { 1 };
@@ -128,17 +130,28 @@ impl Batching {
         form::decide(&self.rules, forming, situation)
     }
 
+    /// The longest that a worker may linger with a batch; see [`Sizer::linger_ns`]. Who wants full batches from an idle
+    /// pool does not want them for the sake of its workers' time, and has the whole `batch_timeout`.
+    pub(crate) fn patience_ns(&self) -> u64 {
+        if !self.config.close_when_idle {
+            return u64::MAX;
+        }
+        // Relaxed: any recent limit will do.
+        self.kind(None).linger_ns.load(Ordering::Relaxed)
+    }
+
     /// A batch of this key has run.
     pub(crate) fn ran(&self, worker: usize, key: Option<Key>, ran: &Ran) {
         self.blocks[worker].record_service(ran.took_ns);
         let kind = self.kind(key);
-        let target = {
+        let (target, linger_ns) = {
             let mut sizer = kind.sizer.lock();
             sizer.observe(ran);
-            sizer.target()
+            (sizer.target(), sizer.linger_ns())
         };
         // Relaxed: hints and a counter.
         kind.target.store(target, Ordering::Relaxed);
+        kind.linger_ns.store(linger_ns, Ordering::Relaxed);
         kind.batches.fetch_add(1, Ordering::Relaxed);
     }
 

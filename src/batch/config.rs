@@ -35,6 +35,10 @@ pub struct BatchProcessorConfig {
     /// How long a batch that is not full lingers for more, counted from when a worker took its first
     /// request; zero for not at all, which is natural batching: what is there goes. 1 ms by default. It closes up to an
     /// eighth, and up to 0.1 ms, earlier, because timers are late.
+    ///
+    /// With adaptive batching a worker lingers no longer than a batch is learnt to cost however small it is, since after that
+    /// it had better run what it has, and not at all where that is less than 0.05 ms; unless
+    /// [`close_when_idle`](Self::close_when_idle) is off. Batches of a key, with which no worker waits, have the whole time.
     pub batch_timeout: Duration,
     /// No batch lingers on once its oldest request was accepted this long ago, or as much earlier. More than zero and not less
     /// than `batch_timeout`; 10 ms by default.

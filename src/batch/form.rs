@@ -114,6 +114,8 @@ pub(crate) struct Situation {
     pub(crate) target: usize,
     /// How long before its tightest deadline it has to begin, with one request more.
     pub(crate) lead_ns: u64,
+    /// The longest that whoever waits with it may linger.
+    pub(crate) patience_ns: u64,
     /// Whether nothing else waits or runs.
     pub(crate) idle: bool,
     pub(crate) closed: bool,
@@ -138,7 +140,11 @@ pub(crate) fn decide(rules: &Rules, forming: &Forming, situation: &Situation) ->
     if forming.urgent {
         return Decision::Close(CloseReason::Priority);
     }
-    let (due_ns, reason) = due(rules, forming, situation.lead_ns);
+    let rules = Rules {
+        linger_ns: rules.linger_ns.min(situation.patience_ns),
+        ..*rules
+    };
+    let (due_ns, reason) = due(&rules, forming, situation.lead_ns);
     if reason != CloseReason::Timeout && due_ns <= situation.now_ns {
         return Decision::Close(reason);
     }
@@ -192,6 +198,7 @@ mod tests {
             now_ns,
             target: 4,
             lead_ns: 30,
+            patience_ns: u64::MAX,
             idle: false,
             closed: false,
         }
@@ -275,6 +282,21 @@ mod tests {
         assert_eq!(
             decide(&stubborn, &forming(), &idle),
             Decision::LingerUntil(1_100)
+        );
+    }
+
+    #[test]
+    fn patience_ends_the_lingering_and_nothing_else() {
+        let mut hasty = situation(1_010);
+        hasty.patience_ns = 40;
+        assert_eq!(
+            decide(&RULES, &forming(), &hasty),
+            Decision::LingerUntil(1_040)
+        );
+        hasty.now_ns = 1_040;
+        assert_eq!(
+            decide(&RULES, &forming(), &hasty),
+            Decision::Close(CloseReason::Timeout)
         );
     }
 

@@ -7,6 +7,7 @@
 //! answer be late.
 
 use super::curve::Curve;
+use super::form::TIMER_NS;
 use super::giving_way::Costs;
 
 /// How a size is judged: the part of the largest batch's throughput at which it is large enough, and how many
@@ -173,6 +174,18 @@ impl Sizer {
             // Larger batches follow a small one.
             least: self.needed.div_ceil(2),
         })
+    }
+
+    /// The longest that a worker may linger for a fuller batch, in nanoseconds. To run what it has costs the fixed part
+    /// once more than to wait for the rest, so once it has waited for that long it might as well have run it, and whoever
+    /// waits no longer loses no more than twice what could be had (the rent-or-buy rule; Karlin, Manasse, Rudolph and
+    /// Sleator 1988). Nor is it worth a timer that is late by more than that.
+    pub(crate) fn linger_ns(&self) -> u64 {
+        match self.curve.parts_ns().filter(|_| self.adaptive) {
+            None => u64::MAX,
+            Some((fixed_ns, _)) if (fixed_ns as u64) < TIMER_NS / 2 => 0,
+            Some((fixed_ns, _)) => fixed_ns as u64,
+        }
     }
 
     pub(crate) fn curve(&self) -> &Curve {
@@ -400,6 +413,25 @@ mod tests {
             "{}",
             sizer.size()
         );
+    }
+
+    #[test]
+    fn nobody_lingers_for_longer_than_a_batch_costs_in_itself() {
+        let lingers = |adaptive, cost: (u64, u64)| {
+            let mut sizer = Sizer::new(64, adaptive, None, 2);
+            assert_eq!(sizer.linger_ns(), u64::MAX, "nothing is known");
+            let mut now_ns = 1;
+            for step in 0..200 {
+                let size = sizer.target().min(step % 3 + 1);
+                let took_ns = curve(cost.0, cost.1)(size);
+                now_ns += took_ns;
+                sizer.observe(&ran(size, took_ns, now_ns, None));
+            }
+            sizer.linger_ns()
+        };
+        assert!((990_000..=1_010_000).contains(&lingers(true, (1_000_000, 10_000))));
+        assert_eq!(lingers(true, (10_000, 1_000)), 0, "a timer is later");
+        assert_eq!(lingers(false, (10_000, 1_000)), u64::MAX);
     }
 
     #[test]

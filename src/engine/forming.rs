@@ -35,6 +35,8 @@ impl<Q, R, E> Judge<(Task<Q, R, E>, Papers)> for Moment<'_, Q, R, E> {
             now_ns: self.now_ns,
             target: self.batching.target(Some(key)),
             lead_ns,
+            // No worker waits with it.
+            patience_ns: u64::MAX,
             idle: self.idle,
             closed: self.closed || self.engine.shards.shared.is_closed(),
         };

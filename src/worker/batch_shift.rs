@@ -276,6 +276,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                 now_ns,
                 target: self.target,
                 lead_ns,
+                patience_ns: batching.patience_ns(),
                 idle: engine.busy() == 0,
                 // One that is to go takes nothing more.
                 closed: engine.shards.shared.is_closed() || self.shift.is_to_go(),
