@@ -305,6 +305,23 @@ mod tests {
         assert!(sizer.size() <= 10, "{}", sizer.size());
     }
 
+    /// A tenth of the time is used, but nine of ten requests expire before they are run.
+    #[test]
+    fn what_expires_belongs_to_the_load() {
+        let mut sizer = Sizer::new(64, true, None, 1);
+        let cost = curve(1_000, 10_000);
+        let mut now_ns = 1;
+        for step in 0..200 {
+            let size = sizer.target().min(step % 2 + 1);
+            now_ns += 10 * cost(size);
+            sizer.observe(&Ran {
+                missing: 9 * size,
+                ..ran(size, cost(size), now_ns, None)
+            });
+        }
+        assert_eq!(sizer.size(), 64);
+    }
+
     #[test]
     fn the_target_time_is_kept_where_the_load_allows_it() {
         let cost = curve(50_000, 1_000);

@@ -53,17 +53,21 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
     /// Lays the tasks that were put off on the empty tray. Their batch forms since the one did that they were put
     /// off from.
-    pub(super) fn keep(&mut self, batching: &Batching, put_off: SmallVec<[Item<Q, R, E>; INLINE]>) {
+    pub(super) fn keep(
+        &mut self,
+        batching: &Batching,
+        put_off: &mut SmallVec<[Item<Q, R, E>; INLINE]>,
+    ) {
         let since_ns = std::mem::take(&mut self.forming).since_ns;
         if put_off.is_empty() {
             return;
         }
-        for item in &put_off {
+        for item in put_off.iter() {
             let urgent = batching.is_urgent(item.due.lane);
             let deadline_ns = item.context.deadline_ns();
             self.forming
                 .join(since_ns, item.due.stamp_ns, deadline_ns, urgent);
         }
-        self.tray = put_off;
+        self.tray = std::mem::take(put_off);
     }
 }

@@ -360,7 +360,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         (self.target, self.room, self.costs) = (0, 0, None);
         (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
         self.reason = None;
-        self.keep(batching, put_off);
+        self.keep(batching, &mut put_off);
         let Some(first) = self.running.first() else {
             (self.key, self.slack_ns) = (None, None);
             self.let_go();
