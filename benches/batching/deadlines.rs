@@ -63,7 +63,7 @@ fn field() -> impl Iterator<Item = Contender> {
 }
 
 /// How often a slice is measured until its threads had CPUs.
-const ATTEMPTS: u32 = 8;
+const ATTEMPTS: u32 = 4;
 /// The part of a slice for which its threads may have waited for a CPU, all together.
 const WAITED: u32 = 100;
 

@@ -6,7 +6,7 @@
 //! | fill | how full batches are while enough for one waits | 90 % |
 //! | throughput | adaptive sizes beside every fixed one, saturated | 95 % of the best |
 //! | light | what batching adds to the latency of a request that comes alone, and for how long batches linger | 5 % with the idle rule, and nobody beyond the limits without |
-//! | deadlines | requests that are not answered in time, at 70 % load | fewer than with any fixed size |
+//! | deadlines | requests that are not answered in time, at 70 % load, by a clock that the service turns and in real time | fewer than with any fixed size |
 //! | sqlite | inserts into a database, one transaction a batch | 95 % of the best, 90 % full |
 //! | rivals | other crates that batch, on the same loads | |
 //! | keys | bytes of a key that has requests, and of one that has none | |

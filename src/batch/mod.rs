@@ -10,7 +10,8 @@
 //! 7. [`waitlist`] has the keys whose batches linger without a worker.
 //! 8. [`batching`] holds these for a pool.
 //!
-//! How a worker gathers a batch, runs it and answers is in `worker/batch_shift.rs`.
+//! How a worker gathers a batch, chooses from it, runs it and answers is in `worker/batch_shift.rs`, `batch_choice.rs` and
+//! `batch_end.rs`.
 
 mod batching;
 mod config;

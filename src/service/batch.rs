@@ -30,19 +30,24 @@ pub struct Batch<Q> {
 }
 
 impl<Q> Batch<Q> {
-    pub(crate) fn new(
-        id: u64,
-        reason: CloseReason,
-        requests: SmallVec<[Q; INLINE]>,
-        contexts: SmallVec<[TaskContext; INLINE]>,
-    ) -> Self {
-        debug_assert_eq!(requests.len(), contexts.len());
+    /// One that forms. It is large to move, so the requests are put where they stay until it is given to the service.
+    pub(crate) fn forming() -> Self {
         Self {
-            id,
-            reason,
-            requests,
-            contexts,
+            id: 0,
+            reason: CloseReason::Full,
+            requests: SmallVec::new(),
+            contexts: SmallVec::new(),
         }
+    }
+
+    pub(crate) fn push(&mut self, request: Q, context: TaskContext) {
+        self.requests.push(request);
+        self.contexts.push(context);
+    }
+
+    pub(crate) fn close(&mut self, id: u64, reason: CloseReason) {
+        self.id = id;
+        self.reason = reason;
     }
 
     /// The batch's number: no two of a pool have the same.
@@ -292,14 +297,12 @@ where
 
 #[cfg(all(test, not(feature = "loom")))]
 mod tests {
-    use smallvec::smallvec;
-
     use super::*;
 
     #[test]
     fn a_panic_in_one_answer_leaves_the_others() {
-        let contexts = smallvec![TaskContext::new(); 3];
-        let batch = Batch::new(1, CloseReason::Full, smallvec![1, 2, 3], contexts);
+        let mut batch = Batch::forming();
+        (1..=3).for_each(|n| batch.push(n, TaskContext::new()));
         let answers = batch.answer_each(|n, _| match n {
             1 => Ok(10),
             2 => panic!("two"),

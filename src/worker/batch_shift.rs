@@ -1,23 +1,17 @@
-//! The way of a batch through a worker: gathered task by task, closed, answered, counted, whatever the
-//! service does.
+//! The way of a batch through a worker: gathered task by task, and closed. How it ends is in `batch_end.rs`.
 
-use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use super::shift::Shift;
 use crate::batch::{
-    Batching, CloseReason, Closed, Costs, Decision, Fate, Forming, INLINE, Ran, Situation,
+    Batching, Choice, CloseReason, Closed, Costs, Decision, Fate, Forming, INLINE, Situation,
 };
 use crate::engine::Engine;
-use crate::error::ProcessingError;
-use crate::events::PoolEvent;
-use crate::panics;
-use crate::reply::{Delivery, Promise};
+use crate::reply::Promise;
 use crate::schedule::Key;
-use crate::service::{Answers, Batch};
+use crate::service::Batch;
 use crate::task::{Answer, Outcome, TaskContext};
 
 /// A task that a worker has taken for a batch.
@@ -47,30 +41,30 @@ pub(crate) struct BatchShift<Q, R, E> {
     pub(super) forming: Forming,
     /// The size it is to have, 0 while that was not asked; and the most that it may hold for the sake of its deadlines.
     pub(super) target: usize,
-    most: usize,
+    pub(super) most: usize,
     /// What it costs, if it has a deadline and may choose among what it holds.
     pub(super) costs: Option<Costs>,
     /// How many tasks it may hold to choose from; 0 while it holds fewer than its size.
-    room: usize,
+    pub(super) room: usize,
     /// The key of all its tasks, where tasks of a key go together, and how many of that key were left
     /// waiting.
     pub(super) key: Option<Key>,
-    left: usize,
+    pub(super) left: usize,
     /// Why that batch closed, if it formed before a worker took it.
-    reason: Option<CloseReason>,
+    pub(super) reason: Option<CloseReason>,
     /// The same key, if its next tasks have to wait for this batch.
-    held: Option<Key>,
+    pub(super) held: Option<Key>,
     /// The shortest time that one of its requests, or of the batch that runs, had until its deadline.
-    slack_ns: Option<u64>,
+    pub(super) slack_ns: Option<u64>,
     /// Tasks that expired before a batch could have them, since one last ran.
-    missing: usize,
+    pub(super) missing: usize,
     /// When it had taken what was there; 0 before.
-    dry_ns: u64,
+    pub(super) dry_ns: u64,
     /// When it last looked at the clock for the batch on the tray: readings cost as much as a claim.
-    now_ns: u64,
+    pub(super) now_ns: u64,
     /// The batch that runs, last one first, and since when.
-    running: SmallVec<[Due<R, E>; INLINE]>,
-    start_ns: u64,
+    pub(super) running: SmallVec<[Due<R, E>; INLINE]>,
+    pub(super) start_ns: u64,
 }
 
 impl<Q, R, E> BatchShift<Q, R, E> {
@@ -250,7 +244,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     }
 
     /// Lets the next tasks of the key have their turn, if they have to wait for this batch.
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         if let Some(key) = self.held.take() {
             self.shift.engine.form_rest(key);
         }
@@ -294,13 +288,14 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         self.target.saturating_sub(self.tray.len())
     }
 
-    /// Closes the batch and gives it out, without the requests that must not be started. `None` if none
-    /// is left.
+    /// Closes the batch on the tray: puts its requests into `batch`, without those that must not be started. Returns
+    /// whether any is left.
     pub(super) fn begin(
         &mut self,
         engine: &Engine<Q, R, E>,
         reason: CloseReason,
-    ) -> Option<Batch<Q>> {
+        batch: &mut Batch<Q>,
+    ) -> bool {
         let now_ns = self.now_ns;
         let batching = engine.batching();
         let given_up = engine.shards.shared.hint().is_given_up();
@@ -323,9 +318,41 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         if self.key.is_none() && waiting > 0 {
             engine.leave_rest(self.shift.seat.lanes & engine.shards.shared.all());
         }
-        let mut fates = choice.iter().flat_map(|choice| &choice.fates);
+        self.deal(batching, choice.as_ref(), given_up, batch);
+        let closed = Closed {
+            reason,
+            requests: batch.len(),
+            wanted: if is_cut { batch.len() } else { self.target },
+            backlogged,
+            lingered_ns: now_ns.saturating_sub(self.dry_ns),
+        };
+        (self.target, self.room, self.costs) = (0, 0, None);
+        (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
+        self.reason = None;
+        let Some(first) = self.running.first() else {
+            (self.key, self.slack_ns) = (None, None);
+            self.let_go();
+            return false;
+        };
+        self.shift.starts(first.lane, &batch.contexts()[0]);
+        self.start_ns = now_ns;
+        self.running.reverse();
+        batching.blocks[self.shift.worker].record(&closed);
+        batch.close(engine.next_batch_id(), reason);
+        true
+    }
+
+    /// Gives each task on the tray what is its: a place in the batch, one on the tray again, or its outcome.
+    fn deal(
+        &mut self,
+        batching: &Batching,
+        choice: Option<&Choice>,
+        given_up: bool,
+        batch: &mut Batch<Q>,
+    ) {
+        let now_ns = self.now_ns;
+        let mut fates = choice.into_iter().flat_map(|choice| &choice.fates);
         let mut put_off = SmallVec::new();
-        let (mut requests, mut contexts) = (SmallVec::new(), SmallVec::new());
         // Taken one by one, because the tray as a whole is large to move.
         self.tray.reverse();
         while let Some(mut item) = self.tray.pop() {
@@ -342,158 +369,13 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                 continue;
             } else {
                 self.shift.record_wait(&item.due, now_ns);
-                requests.push(item.request);
-                contexts.push(item.context);
+                batch.push(item.request, item.context);
                 self.running.push(item.due);
                 continue;
             };
             self.note_unstarted(outcome);
             self.shift.settle_item(item, outcome);
         }
-        let closed = Closed {
-            reason,
-            requests: requests.len(),
-            wanted: if is_cut { requests.len() } else { self.target },
-            backlogged,
-            lingered_ns: now_ns.saturating_sub(self.dry_ns),
-        };
-        (self.target, self.room, self.costs) = (0, 0, None);
-        (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
-        self.reason = None;
         self.keep(batching, &mut put_off);
-        let Some(first) = self.running.first() else {
-            (self.key, self.slack_ns) = (None, None);
-            self.let_go();
-            return None;
-        };
-        self.shift.starts(first.lane, &contexts[0]);
-        self.start_ns = now_ns;
-        self.running.reverse();
-        batching.blocks[self.shift.worker].record(&closed);
-        Some(Batch::new(
-            engine.next_batch_id(),
-            reason,
-            requests,
-            contexts,
-        ))
-    }
-
-    /// The service has answered the batch.
-    pub(super) fn finish(&mut self, result: Result<Answers<R, E>, E>)
-    where
-        E: Clone,
-    {
-        let requests = self.running.len();
-        let end_ns = self.shift.engine.clock.now_ns();
-        match result {
-            Ok(answers) if answers.len() == requests => {
-                for answer in answers.into_inner() {
-                    self.settle_next(end_ns, answer);
-                }
-            }
-            Ok(answers) => {
-                let (asked, answered) = (requests, answers.len());
-                // One by one: a second panic while the first one unwinds would end the process.
-                answers.into_inner().into_iter().for_each(panics::discard);
-                while !self.running.is_empty() {
-                    self.settle_next(end_ns, Err(ProcessingError::Unanswered { asked, answered }));
-                }
-            }
-            Err(error) => {
-                while self.running.len() > 1 {
-                    self.settle_next(end_ns, Err(ProcessingError::Failed(error.clone())));
-                }
-                self.settle_next(end_ns, Err(ProcessingError::Failed(error)));
-            }
-        }
-        self.ended(requests);
-    }
-
-    /// The worker caught a panic: of the service, if a batch runs.
-    pub(super) fn panicked(&mut self, message: &str) {
-        let requests = self.running.len();
-        let end_ns = self.shift.engine.clock.now_ns();
-        self.tell_panic(message);
-        while !self.running.is_empty() {
-            self.settle_next(end_ns, Err(ProcessingError::Panicked(message.to_owned())));
-        }
-        if requests > 0 {
-            self.ended(requests);
-        }
-    }
-
-    fn tell_panic(&self, message: &str) {
-        self.shift.block.record_panic();
-        self.shift.engine.events.emit(PoolEvent::WorkerPanicked {
-            worker: self.shift.worker,
-            message: message.to_owned(),
-        });
-    }
-
-    /// The batch has its answers.
-    fn ended(&mut self, requests: usize) {
-        let engine = &self.shift.engine;
-        let now_ns = engine.clock.now_ns();
-        let took_ns = now_ns.saturating_sub(self.start_ns);
-        self.shift.block.end_task();
-        let ran = Ran {
-            requests,
-            missing: mem::take(&mut self.missing),
-            took_ns,
-            now_ns,
-            slack_ns: self.slack_ns.take(),
-        };
-        let key = self.key.take();
-        engine.batching().ran(self.shift.worker, key, &ran);
-        self.let_go();
-    }
-
-    /// Answers and counts the next request of the batch that runs.
-    fn settle_next(&mut self, end_ns: u64, answer: Answer<R, E>) {
-        let Some(due) = self.running.pop() else {
-            return;
-        };
-        let outcome = match &answer {
-            Ok(_) => Outcome::Completed,
-            Err(ProcessingError::Panicked(_)) => Outcome::Panicked,
-            Err(ProcessingError::Abandoned) => Outcome::Abandoned,
-            Err(_) => Outcome::Failed,
-        };
-        let run_ns = end_ns.saturating_sub(self.start_ns);
-        let response_ns = end_ns.saturating_sub(due.stamp_ns);
-        let Due {
-            lane, promise, key, ..
-        } = due;
-        let shift = &mut self.shift;
-        shift.block.record_run(lane, run_ns);
-        shift.block.response.record(end_ns, run_ns, response_ns);
-        if let Some(watch) = &shift.engine.watch {
-            let run = Duration::from_nanos(run_ns);
-            watch.tell(|monitor| monitor.on_finished(lane, run, outcome));
-        }
-        // Counted before it is answered: who has an answer finds it in the statistics.
-        shift.block.settle(lane, outcome);
-        if promise.complete(answer) == Delivery::TooLate {
-            shift.block.recount(lane, outcome, Outcome::Abandoned);
-        }
-        if let Some(key) = key {
-            shift.give_back(key);
-        }
-    }
-}
-
-impl<Q, R, E> Drop for BatchShift<Q, R, E> {
-    fn drop(&mut self) {
-        if !self.running.is_empty() {
-            self.shift.block.end_task();
-        }
-        let now_ns = self.shift.engine.clock.now_ns();
-        while !self.running.is_empty() {
-            self.settle_next(now_ns, Err(ProcessingError::Abandoned));
-        }
-        for item in mem::take(&mut self.tray) {
-            self.shift.settle_item(item, Outcome::Abandoned);
-        }
-        self.let_go();
     }
 }

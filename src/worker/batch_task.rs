@@ -14,7 +14,7 @@ use crate::batch::Decision;
 use crate::engine::Engine;
 use crate::panics;
 use crate::schedule::shards::Seat;
-use crate::service::AsyncBatchService;
+use crate::service::{AsyncBatchService, Batch};
 
 /// Works until the pool is closed and empty, or the service cannot make new state.
 pub(crate) async fn work<Q, S>(
@@ -45,9 +45,10 @@ pub(crate) async fn work<Q, S>(
                 continue;
             }
         };
-        let Some(batch) = shift.begin(&engine, reason) else {
+        let mut batch = Batch::forming();
+        if !shift.begin(&engine, reason, &mut batch) {
             continue;
-        };
+        }
         let pool = Arc::as_ptr(&shift.shift.engine).addr();
         let called = guarded(pool, || service.call_batch(&mut state, batch)).await;
         // An error is cloned, and a response that nobody takes is dropped, by the user's code.

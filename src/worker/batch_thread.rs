@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::idle::caller;
 use crate::panics;
 use crate::schedule::shards::Seat;
-use crate::service::BatchService;
+use crate::service::{Batch, BatchService};
 use crate::sync::thread;
 
 /// Works until the pool is closed and empty, or the service cannot make new state.
@@ -62,7 +62,8 @@ pub(crate) fn serve<Q, S: BatchService<Q>>(
         }
         match shift.decide(&engine) {
             Decision::Close(reason) => {
-                if let Some(batch) = shift.begin(&engine, reason) {
+                let mut batch = Batch::forming();
+                if shift.begin(&engine, reason, &mut batch) {
                     let result = service.call_batch(state, batch);
                     shift.finish(result);
                 }

@@ -7,15 +7,16 @@
 //! 5. [`shift`] is the way of one task through a worker: begin, settle, count.
 //! 6. [`thread`] runs a sync service and sleeps on a futex.
 //! 7. [`async_task`] runs an async service and sleeps on a waker.
-//! 8. [`batch_shift`] is the way of a batch through a worker: gather, close, settle, count.
-//! 9. [`batch_choice`] is which of the requests that it holds are in the batch.
-//! 10. [`batch_thread`] and [`batch_task`] run batches of a sync and of an async service.
-//! 11. [`nesting`] knows whether a thread is a worker.
+//! 8. [`batch_shift`] is the way of a batch through a worker: gather, close. [`batch_choice`] says which of the requests that
+//!    it holds are in the batch, and [`batch_end`] settles and counts them.
+//! 9. [`batch_thread`] and [`batch_task`] run batches of a sync and of an async service.
+//! 10. [`nesting`] knows whether a thread is a worker.
 
 mod ages;
 #[cfg(feature = "tokio")]
 pub(crate) mod async_task;
 mod batch_choice;
+mod batch_end;
 pub(crate) mod batch_shift;
 #[cfg(feature = "tokio")]
 pub(crate) mod batch_task;
