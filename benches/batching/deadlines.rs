@@ -100,13 +100,21 @@ struct Entry {
 /// The medians of the contenders, in their order: percent that were missed.
 type Missed = Vec<f64>;
 
+/// How one service is measured with all contenders: the figure's name, how many slices, and how long each is.
+type Compare = fn(&mut Report, &str, Cost, u64, Duration) -> Result<Missed>;
+
+/// First on a clock that only the service turns, then in real time.
 pub(crate) fn measure(report: &mut Report) {
-    measure_turned(report);
+    measure_all(report, "deadlines by the service's clock", compare_turned);
+    measure_all(report, "deadlines", compare);
+}
+
+fn measure_all(report: &mut Report, title: &str, compare: Compare) {
     let rounds = report.choose(20, 5);
     let slice = Duration::from_millis(report.choose(80, 30));
-    let mut all = Vec::new();
+    let mut all: Vec<Missed> = Vec::new();
     for cost in COSTS {
-        let figure = format!("deadlines, {}", cost.name());
+        let figure = format!("{title}, {}", cost.name());
         eprintln!("{figure}: {rounds} rounds of {slice:?} each");
         match compare(report, &figure, cost, rounds, slice) {
             Ok(missed) => {
@@ -116,33 +124,10 @@ pub(crate) fn measure(report: &mut Report) {
             Err(error) => report.fail(&figure, &error),
         }
     }
-    judge_all(report, "deadlines", &all);
-}
-
-/// The same on a clock that only the service turns.
-fn measure_turned(report: &mut Report) {
-    let rounds = report.choose(20, 5);
-    let slice = Duration::from_millis(report.choose(80, 30));
-    let mut all = Vec::new();
-    for cost in COSTS {
-        let figure = format!("deadlines by the service's clock, {}", cost.name());
-        eprintln!("{figure}: {rounds} rounds of {slice:?} each");
-        match compare_turned(report, &figure, cost, rounds, slice) {
-            Ok(missed) => {
-                judge(report, &figure, &missed);
-                all.push(missed);
-            }
-            Err(error) => report.fail(&figure, &error),
-        }
-    }
-    judge_all(report, "deadlines by the service's clock", &all);
-}
-
-fn judge_all(report: &mut Report, figure: &str, all: &[Missed]) {
     let mean = |at: usize| all.iter().map(|missed| missed[at]).sum::<f64>() / all.len() as f64;
     if all.len() == COSTS.len() {
         let missed: Missed = (0..field().count()).map(mean).collect();
-        judge(report, &format!("{figure}, mean of all services"), &missed);
+        judge(report, &format!("{title}, mean of all services"), &missed);
     }
 }
 
