@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::batches::{await_lingering, lingering};
 use common::clerk::{Ask, Office, Told, Trouble, Wish, shorts};
 use common::{Gate, Kind, LONG, assert_at_rest, builder, config, drain, for_both_kinds, lanes};
-use lanepool::{CloseReason, OverflowPolicy, SubmitError, Ticket};
+use lanepool::{CloseReason, OverflowPolicy, SubmitError, TaskPriority, Ticket};
 
 for_both_kinds!(
     a_drain_takes_what_lingers_along,
@@ -117,7 +117,11 @@ fn a_shutdown_in_time_waits_for_the_batch_that_runs(kind: Kind) {
 
 fn a_dropped_pool_runs_what_lingers(kind: Kind) {
     let office = Office::new(kind, 1, lingering(9));
+    // All at once: what comes while the worker lingers waits in the lane, and a dropped pool abandons that.
+    let scheduler = office.pool.scheduler();
+    scheduler.pause(TaskPriority::Normal);
     let tickets = office.echo_all(4);
+    scheduler.resume(TaskPriority::Normal);
     await_lingering(&office.pool, 1);
     drop(office);
     assert_eq!(shorts(tickets), ["0", "1", "2", "3"]);
