@@ -303,7 +303,8 @@
 //! - one of its requests would miss its *deadline* otherwise, by what the pool has learnt of the service's time and
 //!   with a tenth of a millisecond to spare. Until something is learnt a request with a deadline does not linger;
 //! - its oldest request was accepted [`max_batch_wait`](BatchProcessorConfig::max_batch_wait) ago (*age*), or it has
-//!   lingered [`batch_timeout`](BatchProcessorConfig::batch_timeout) (*timeout*);
+//!   lingered [`batch_timeout`](BatchProcessorConfig::batch_timeout), or, with adaptive batching, as long as a batch
+//!   is learnt to cost however small it is (*timeout*);
 //! - nothing else waits or runs in the pool, so that to wait longer could only make it late (*idle*);
 //! - the pool is closed, or its worker is [to go](WorkerPool::set_workers) (*drain*).
 //!
@@ -411,7 +412,7 @@
 //! | more than four workers, many submitters, tasks below a microsecond | [`sub_rings`](WorkerPoolConfig::sub_rings), if it measures better |
 //! | the service does many requests for little more than one | a [`BatchService`]; [`batch_size`](BatchProcessorConfig::batch_size) as large as the service takes |
 //! | answers of batches come too late | [`target_p99`](BatchProcessorConfig::target_p99), deadlines, or a [`batch_timeout`](BatchProcessorConfig::batch_timeout) of zero |
-//! | batches are not full enough while the pool is half busy | a longer `batch_timeout` |
+//! | batches are not full enough while the pool is half busy | [`enable_adaptive_batching`](BatchProcessorConfig::enable_adaptive_batching) or [`close_when_idle`](BatchProcessorConfig::close_when_idle) off, and a longer `batch_timeout` |
 //! | nobody wants an answer after a while | [`default_timeout`](WorkerPoolConfig::default_timeout) |
 //! | a test of deadlines | [`Clock::manual`] |
 //!
