@@ -168,6 +168,11 @@ fn drop_against_a_running_task_needs_its_guard() {
     must_fail(test, Flaw::NoGuard, LEAK);
 }
 
+/// The shift of the first worker, in a box: a model's stack is small.
+fn shift_of(engine: &Arc<Engine>) -> Box<Shift<u32, u32, ()>> {
+    Box::new(Shift::new(Arc::clone(engine), 0, 1))
+}
+
 /// Threads: the last worker, which ends without having been told to, as one does whose service cannot
 /// make new state or whose runtime is gone; a caller that hands over a request and waits.
 ///
@@ -178,7 +183,7 @@ fn drop_against_a_running_task_needs_its_guard() {
 fn the_last_worker_against_submit() {
     check(|| {
         let engine = of_threads(1);
-        let shift = Shift::new(Arc::clone(&engine), 0, 1);
+        let shift = shift_of(&engine);
         let caller = spawn_caller(&engine, 1);
         if Flaw::NoGuard.is_built_in() {
             std::mem::forget(shift);
