@@ -359,7 +359,8 @@
 //!
 //! let statistics = pool.batch_processor().expect("the pool runs batches").statistics();
 //! assert_eq!(statistics.requests, 100);
-//! assert!(statistics.closed(CloseReason::Full) > 0 && statistics.mean_size() > 1.0);
+//! let closed: u64 = CloseReason::ALL.into_iter().map(|reason| statistics.closed(reason)).sum();
+//! assert_eq!(closed, statistics.batches());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
