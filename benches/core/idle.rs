@@ -4,10 +4,7 @@
 //! voluntary switches of every thread but this one are counted for two seconds. A switch would mean that
 //! something woke: a timer, or a poll.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use lanepool::{TaskContext, TaskPriority, WorkerPool};
 use lanepool_bench::{Bound, Report, Result, threads, threads::Usage};
@@ -15,8 +12,6 @@ use lanepool_bench::{Bound, Report, Result, threads, threads::Usage};
 use lanepool_bench::work::{Adder, AsyncAdder, Ledger, Order, Pool, Request, sum_below};
 
 const WATCH: Duration = Duration::from_secs(2);
-const SETTLED: Duration = Duration::from_millis(100);
-const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 const WARM_UP: u64 = 1000;
 
 pub(crate) fn measure(report: &mut Report) {
@@ -72,7 +67,7 @@ fn watch(pool: Pool<Order>, ledger: Ledger) -> Result<Usage> {
         )
         .map_err(|error| error.to_string())?;
     }
-    settle()?;
+    threads::settle()?;
     let before = threads::others()?;
     if before.threads() == 0 {
         return Err("the pool has no thread to watch".into());
@@ -82,21 +77,4 @@ fn watch(pool: Pool<Order>, ledger: Ledger) -> Result<Usage> {
     let usage = threads::others()?.since(&before);
     ledger.close(pool, WARM_UP, sum_below(WARM_UP))?;
     Ok(usage)
-}
-
-/// Returns when no thread has gone to sleep anew for a while, or when the pool never comes to rest: then
-/// the figures will show it.
-fn settle() -> Result<()> {
-    let limit = Instant::now() + SETTLE_LIMIT;
-    let mut before = threads::others()?;
-    while Instant::now() < limit {
-        // The stretch between two readings that must be equal.
-        thread::sleep(SETTLED);
-        let now = threads::others()?;
-        if now.since(&before) == Usage::default() {
-            break;
-        }
-        before = now;
-    }
-    Ok(())
 }

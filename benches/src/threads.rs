@@ -8,9 +8,40 @@ use std::{
     iter::Sum,
     ops::{Add, Sub},
     path::Path,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::Result;
+
+/// Threads that used nothing for so long have come to rest.
+const SETTLED: Duration = Duration::from_millis(50);
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Returns when no other thread has used anything for a while, or when they never come to rest: then the figures will
+/// show it.
+///
+/// # Errors
+///
+/// As [`others`].
+///
+/// # Blocking
+///
+/// For 50 ms at least and 5 s at most.
+pub fn settle() -> Result<()> {
+    let limit = Instant::now() + SETTLE_LIMIT;
+    let mut before = others()?;
+    while Instant::now() < limit {
+        // The stretch between two readings that must be equal.
+        thread::sleep(SETTLED);
+        let now = others()?;
+        if now.since(&before) == Usage::default() {
+            break;
+        }
+        before = now;
+    }
+    Ok(())
+}
 
 /// What threads have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

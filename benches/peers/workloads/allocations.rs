@@ -3,12 +3,11 @@
 //! The same loop runs once before the count begins, so that queues, slabs and caches have grown to what it
 //! needs.
 
-use std::{thread, time::Duration};
-
 use lanepool_bench::{
     Result,
     alloc::{Allocated, Phase},
     compare::{Better, Metric, Outline},
+    threads,
 };
 
 use super::{
@@ -92,7 +91,7 @@ fn tasks<C: Contender>(count: u64) -> Result<Allocated> {
     let submit = || (0..count).for_each(|number| pool.submit(Counted(number), Priority::Normal));
     submit();
     tally::await_tasks(count)?;
-    settle();
+    threads::settle()?;
     let phase = Phase::start()?;
     submit();
     tally::await_tasks(2 * count)?;
@@ -109,7 +108,7 @@ fn tasks<C: Contender>(count: u64) -> Result<Allocated> {
 fn calls<C: Contender>(count: u64) -> Result<Allocated> {
     let pool = C::calls(SHAPE, Hash);
     warm_up(&pool, count)?;
-    settle();
+    threads::settle()?;
     let phase = Phase::start()?;
     warm_up(&pool, count)?;
     let allocated = phase.stop();
@@ -122,16 +121,11 @@ fn async_calls<C: Contender>(count: u64) -> Result<Allocated> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let allocated = runtime.block_on(async {
         warm_up_async(&pool, count).await?;
-        settle();
+        threads::settle()?;
         let phase = Phase::start()?;
         warm_up_async(&pool, count).await?;
         Result::Ok(phase.stop())
     })?;
     pool.finish();
     Ok(allocated)
-}
-
-/// Lets the workers finish what they do after their last task, so that it falls before the count.
-fn settle() {
-    thread::sleep(Duration::from_millis(5));
 }

@@ -4,15 +4,12 @@
 //! the voluntary switches of every thread but this one are counted. A switch means that something woke: a timer,
 //! or a poll.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Duration};
 
 use lanepool_bench::{
     Result,
     compare::{Better, Metric, Outline},
-    threads::{self, Usage},
+    threads,
 };
 
 use super::{
@@ -26,8 +23,6 @@ const SHAPE: Shape = Shape {
     capacity: 1024,
 };
 const WARM_UP: u64 = 1000;
-const SETTLED: Duration = Duration::from_millis(50);
-const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 
 const METRICS: &[Metric] = &[
     Metric {
@@ -64,7 +59,7 @@ pub(crate) fn settings() -> Vec<Setting> {
 pub(crate) fn run<C: Contender>(milliseconds: u64) -> Result<Values> {
     let pool = C::calls(SHAPE, Hash);
     warm_up(&pool, WARM_UP)?;
-    settle()?;
+    threads::settle()?;
     let before = threads::others()?;
     if before.threads() == 0 {
         return Err("the pool has no thread to watch".into());
@@ -80,21 +75,4 @@ pub(crate) fn run<C: Contender>(milliseconds: u64) -> Result<Values> {
         ("cpu_us_per_s", usage.cpu_ns as f64 / 1000.0 / seconds),
         ("wakes_per_s", usage.voluntary as f64 / seconds),
     ])
-}
-
-/// Returns when no thread has gone to sleep anew for a while, or when the pool never comes to rest: then
-/// the figures will show it.
-fn settle() -> Result<()> {
-    let limit = Instant::now() + SETTLE_LIMIT;
-    let mut before = threads::others()?;
-    while Instant::now() < limit {
-        // The stretch between two readings that must be equal.
-        thread::sleep(SETTLED);
-        let now = threads::others()?;
-        if now.since(&before) == Usage::default() {
-            break;
-        }
-        before = now;
-    }
-    Ok(())
 }
