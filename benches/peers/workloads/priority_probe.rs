@@ -146,7 +146,9 @@ pub(crate) fn run<C: Contender>(case: &str, milliseconds: u64) -> Result<Values>
     let mut low = 0;
     fill(&pool, &mut low);
     // Until every worker has come to its first task, a probe would find an idle one.
-    thread::sleep(PERIOD * 5);
+    while tally::totals().first < workers as u64 {
+        thread::yield_now();
+    }
     let (began, low_before) = (Instant::now(), tally::totals().first);
     for number in 0..milliseconds as u32 {
         let due = began + PERIOD * number;
