@@ -202,7 +202,7 @@ impl Roster {
     #[inline(never)]
     pub(crate) fn call_on(&self, look: Look, lane: usize, near: Option<usize>) -> Attention {
         let lanes = 1 << lane;
-        let mut searching = look.0.searchers() > 0;
+        let mut searching = look.finds_searcher();
         let mut pauses = match self.all_sleep(look.0) {
             true => 0,
             false => pace::wake_pauses(),
