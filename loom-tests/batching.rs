@@ -229,7 +229,7 @@ fn time_against_size_against_leaving_needs_the_release() {
 ///
 /// Property: the batch closes: nobody lingers while nothing else runs.
 ///
-/// Broken by: a worker that does not ask, once it is known to linger, whether the others still run.
+/// Broken by: a worker that does not ask, once it is known to linger, whether the others still run; no single order.
 #[test]
 fn nobody_lingers_in_an_idle_pool() {
     check(|| {
@@ -243,6 +243,12 @@ fn nobody_lingers_in_an_idle_pool() {
         table.desk.rouse_all();
         assert_eq!(join_all([worker]), [Why::Idle]);
     });
+}
+
+#[test]
+fn nobody_lingers_in_an_idle_pool_and_needs_the_single_order() {
+    let test = "batching::nobody_lingers_in_an_idle_pool";
+    must_fail(test, Flaw::Layer(Mutation::NoSeqCst), DEADLOCK);
 }
 
 #[test]

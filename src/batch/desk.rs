@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::idle::waker_cell::WakerCell;
 use crate::lane::pick::LaneBits;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::dekker_fence;
+use crate::sync::{dekker_fence, full_fence};
 
 /// Set in a wish when its worker has been roused.
 const ROUSED: usize = 1 << (usize::BITS - 1);
@@ -72,7 +72,8 @@ impl Desk {
             .store(wanted.max(1), Ordering::SeqCst);
         // ORDERING(linger-dekker): SeqCst, as above: this is what submitters look at first.
         self.lingering.fetch_add(1, Ordering::SeqCst);
-        dekker_fence();
+        // Whether others run, which is looked at next, they write plainly.
+        full_fence();
     }
 
     /// The worker does not linger any more.
@@ -155,9 +156,11 @@ impl Desk {
 
     /// Wakes everybody: the pool is closed, or has nothing else to do.
     pub(crate) fn rouse_all(&self) {
-        // ORDERING(linger-dekker): SeqCst, and a read-modify-write: who begins to linger later sees what the
-        // caller did before, be it by plain stores.
-        if self.lingering.fetch_add(0, Ordering::SeqCst) == 0 {
+        // Who begins to linger later sees what the caller did before, be it by plain stores. A read-modify-write would
+        // do that as well, and take the line from every submitter.
+        full_fence();
+        // ORDERING(linger-dekker): SeqCst, after what the caller did.
+        if self.lingering.load(Ordering::SeqCst) == 0 {
             return;
         }
         (0..self.cells.len()).for_each(|worker| self.rouse_one(worker));

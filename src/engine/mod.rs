@@ -17,6 +17,8 @@ mod submit;
 use std::fmt;
 use std::sync::Arc;
 
+use crossbeam_utils::CachePadded;
+
 use ending::Lifecycle;
 pub(crate) use ending::TakenBack;
 pub(crate) use staff::Missing;
@@ -69,8 +71,9 @@ pub(crate) struct Engine<Q, R, E> {
     pub(crate) config: WorkerPoolConfig,
     /// What a pool of batches has beside.
     batching: Option<Batching>,
-    /// Numbers given to batches.
-    batch_ids: counter::AtomicU64,
+    /// Numbers given to batches. Padded, because a worker writes it for each batch beside fields that every
+    /// submission reads.
+    batch_ids: CachePadded<counter::AtomicU64>,
     /// A task is timed if its spread position has none of these bits.
     sample_mask: u64,
     /// The lane of each priority.
@@ -145,7 +148,7 @@ impl<Q, R, E> Engine<Q, R, E> {
             worker_lanes: worker_lanes.into(),
             alive: AtomicUsize::new(workers),
             batching: None,
-            batch_ids: counter::AtomicU64::new(0),
+            batch_ids: CachePadded::new(counter::AtomicU64::new(0)),
             shards,
             config,
         }

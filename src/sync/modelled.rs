@@ -336,6 +336,11 @@ pub(crate) fn dekker_fence() {
     }
 }
 
+/// Stands between the two halves of such an edge whose store is a plain one, or whose load is.
+pub(crate) fn full_fence() {
+    dekker_fence();
+}
+
 thread_local! {
     static LIVE_CELLS: Cell<isize> = const { Cell::new(0) };
     static STEPS_ASIDE: Cell<u32> = const { Cell::new(0) };

@@ -103,6 +103,12 @@ pub(crate) fn futex_wake_one(word: &atomic::AtomicU32) {
 #[inline(always)]
 pub(crate) fn dekker_fence() {}
 
+/// Stands between the two halves of such an edge whose store is a plain one, or whose load is.
+#[inline(always)]
+pub(crate) fn full_fence() {
+    std::sync::atomic::fence(atomic::Ordering::SeqCst);
+}
+
 /// Runs code of the user's that must not take the engine down with it: a panic ends there.
 pub(crate) fn guarded(run: impl FnOnce()) {
     if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {

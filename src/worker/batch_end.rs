@@ -95,13 +95,13 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             Err(_) => Outcome::Failed,
         };
         let run_ns = end_ns.saturating_sub(self.start_ns);
-        let response_ns = end_ns.saturating_sub(due.stamp_ns);
         let Due {
-            lane, promise, key, ..
+            lane,
+            promise,
+            stamp_ns,
+            key,
         } = due;
         let shift = &mut self.shift;
-        shift.block.record_run(lane, run_ns);
-        shift.block.response.record(end_ns, run_ns, response_ns);
         if let Some(watch) = &shift.engine.watch {
             let run = Duration::from_nanos(run_ns);
             watch.tell(|monitor| monitor.on_finished(lane, run, outcome));
@@ -111,6 +111,12 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         if promise.complete(answer) == Delivery::TooLate {
             shift.block.recount(lane, outcome, Outcome::Abandoned);
         }
+        // How long it all took is noted after the answer, which waits for nothing that can come later.
+        let response_ns = end_ns.saturating_sub(stamp_ns);
+        let wait_ns = self.start_ns.saturating_sub(stamp_ns);
+        shift.block.record_wait(lane, wait_ns);
+        shift.block.record_run(lane, run_ns);
+        shift.block.response.record(end_ns, run_ns, response_ns);
         if let Some(key) = key {
             shift.give_back(key);
         }

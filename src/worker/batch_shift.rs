@@ -56,6 +56,9 @@ pub(crate) struct BatchShift<Q, R, E> {
     pub(super) held: Option<Key>,
     /// The shortest time that one of its requests, or of the batch that runs, had until its deadline.
     pub(super) slack_ns: Option<u64>,
+    /// Whether all tasks on the tray were taken in the last look at the lanes, and whether that look left nothing.
+    is_fresh: bool,
+    ran_dry: bool,
     /// Tasks that expired before a batch could have them, since one last ran.
     pub(super) missing: usize,
     /// When it had taken what was there; 0 before.
@@ -82,6 +85,8 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             reason: None,
             held: None,
             slack_ns: None,
+            is_fresh: true,
+            ran_dry: false,
             missing: 0,
             dry_ns: 0,
             now_ns: 0,
@@ -132,11 +137,17 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     fn gather(&mut self, engine: &Engine<Q, R, E>) -> bool {
         let batching = engine.batching();
         let mut now_ns = 0;
-        if self.target == 0 && !self.tray.is_empty() {
+        self.is_fresh = self.tray.is_empty();
+        self.ran_dry = false;
+        if self.target == 0 && !self.is_fresh {
             self.target = batching.target(self.key);
             self.costs = batching.costs(self.key);
         }
-        while !self.is_full(engine) && !self.is_urgent_alone(batching) && self.shift.brings_next() {
+        while !self.is_full(engine) && !self.is_urgent_alone(batching) {
+            if !self.shift.brings_next() {
+                self.ran_dry = true;
+                break;
+            }
             let mut item = match self.shift.take() {
                 Ok(item) => item,
                 Err(outcome) => {
@@ -301,6 +312,9 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         let given_up = engine.shards.shared.hint().is_given_up();
         let waiting = match self.key {
             Some(_) => self.left,
+            // To count what waits takes the tails from the submitters. What this worker has not seen at its last look
+            // was claimed and not published then, which concerns those who sleep.
+            None if self.ran_dry && !engine.roster.any_asleep() => 0,
             None => engine.shards.waiting(self.shift.seat.lanes),
         };
         let backlogged = self.tray.len() + waiting >= self.target;
@@ -359,7 +373,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             let fate = *fates.next().unwrap_or(&Fate::Runs);
             let outcome = if given_up {
                 Outcome::Abandoned
-            } else if !item.due.promise.is_wanted() {
+            } else if !self.is_fresh && !item.due.promise.is_wanted() {
                 Outcome::Cancelled
             } else if item.context.expired(|| now_ns) || fate == Fate::GivesWay {
                 Outcome::Expired
@@ -368,7 +382,8 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                 put_off.push(item);
                 continue;
             } else {
-                self.shift.record_wait(&item.due, now_ns);
+                let wait_ns = now_ns.saturating_sub(item.due.stamp_ns);
+                self.shift.tell_dequeued(item.due.lane, wait_ns);
                 batch.push(item.request, item.context);
                 self.running.push(item.due);
                 continue;

@@ -379,14 +379,7 @@ impl<Q, R, E> Shift<Q, R, E> {
         }
     }
 
-    /// Times the start of a task of a batch.
-    pub(super) fn record_wait(&self, due: &Due<R, E>, now_ns: u64) {
-        let wait_ns = now_ns.saturating_sub(due.stamp_ns);
-        self.block.record_wait(due.lane, wait_ns);
-        self.tell_dequeued(due.lane, wait_ns);
-    }
-
-    fn tell_dequeued(&self, lane: usize, wait_ns: u64) {
+    pub(super) fn tell_dequeued(&self, lane: usize, wait_ns: u64) {
         if let Some(watch) = &self.engine.watch {
             watch.tell(|monitor| monitor.on_dequeued(lane, Duration::from_nanos(wait_ns)));
         }
