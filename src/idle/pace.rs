@@ -26,7 +26,7 @@ const LINGER_NS: u64 = 1_500;
 /// short task, and a twentieth of what a wake costs.
 const WAKE_NS: u64 = 200;
 /// How long a worker on the heels of its producers lets the lanes fill.
-const FILL_NS: u64 = 1_000;
+const FILL_NS: u64 = 3_000;
 /// Yields before a worker sleeps; each lets threads that share its CPU run, and fill its lanes.
 pub(crate) const YIELDS: u32 = patience(50);
 /// The same after a run that was as long as it may be: the next is probably on its way, and a worker

@@ -67,7 +67,9 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
         lane: usize,
         from: M,
     ) -> Result<(), (Refusal, M)> {
-        self.lanes[lane].ring.push_with(from)?;
+        let ring = &self.lanes[lane].ring;
+        let position = ring.push_with(from)?;
+        ring.prefetch_push(position);
         self.mark(lane);
         Ok(())
     }

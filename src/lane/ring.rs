@@ -49,6 +49,7 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
+use super::prefetch;
 use crate::admission::Room;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{UnsafeCell, hint};
@@ -343,6 +344,15 @@ impl<T, X: Annex<T>> Ring<T, X> {
                 hint::spin_loop();
             }
         }
+    }
+
+    /// After a push to this position: asks for the slot of one that comes soon. A consumer's CPU has had it last, and to
+    /// get it from there takes longer than the whole of a push.
+    #[inline(always)]
+    pub(crate) fn prefetch_push(&self, position: u64) {
+        /// Far enough for the line to arrive meanwhile, and so near that its consumer has left it.
+        const AHEAD: u64 = 8;
+        prefetch::for_writing(self.slots().at(position + AHEAD));
     }
 
     /// Appends up to `count` values in one claim and returns how many; 0 when full or closed. One claim

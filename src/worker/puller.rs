@@ -1,7 +1,7 @@
 //! The pull loop of both kinds of workers: whose turn is it, claim, draw one by one.
 
 use super::ages::Ages;
-use super::hand::{Hand, LONGEST_RUN};
+use super::hand::Hand;
 use super::run_length::RunLength;
 use super::sources::{Found, Sources};
 use crate::engine::Engine;
@@ -36,14 +36,13 @@ fn no_preference(_: &mut Puller) -> Option<usize> {
 }
 
 impl Puller {
-    /// For the worker of this seat, which claims at most `longest_run` tasks at once.
-    pub(super) fn new(seat: Seat, weights: &[u32], longest_run: usize, ages: Option<Ages>) -> Self {
-        debug_assert!(longest_run <= LONGEST_RUN);
+    /// For the worker of this seat, which claims runs of this length at most.
+    pub(super) fn new(seat: Seat, weights: &[u32], length: RunLength, ages: Option<Ages>) -> Self {
         Self {
             worker: seat.worker,
             lanes: seat.lanes,
             turns: Turns::new(weights),
-            length: RunLength::new(longest_run),
+            length,
             sources: Sources::new(seat),
             is_picky: ages.is_some() || seat.lanes != LaneBits::MAX,
             ages: ages.map(Box::new),

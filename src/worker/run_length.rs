@@ -31,6 +31,8 @@ pub(super) struct RunLength {
     claims: u32,
     /// Claims in a row that brought less than the longest run.
     short_runs: u32,
+    /// What a reading of the clock adds to what is timed.
+    reading_ns: u64,
     timing: Option<Timing>,
 }
 
@@ -41,13 +43,14 @@ struct Timing {
 }
 
 impl RunLength {
-    /// Starts at one task and never goes beyond `most`.
-    pub(super) fn new(most: usize) -> Self {
+    /// Starts at one task and never goes beyond `most`, by a clock whose reading takes so long.
+    pub(super) fn new(most: usize, reading_ns: u64) -> Self {
         Self {
             length: 1,
             most: most.min(LONGEST_RUN),
             claims: 0,
             short_runs: 0,
+            reading_ns,
             timing: None,
         }
     }
@@ -114,7 +117,7 @@ impl RunLength {
     pub(super) fn done(&mut self, now_ns: impl FnOnce() -> u64) {
         if let Some(timing) = self.timing.take() {
             let elapsed = now_ns().saturating_sub(timing.start_ns);
-            self.observe(elapsed / timing.tasks);
+            self.observe(elapsed.saturating_sub(self.reading_ns) / timing.tasks);
         }
     }
 
@@ -143,18 +146,18 @@ mod tests {
 
     #[test]
     fn it_doubles_while_tasks_are_cheap_and_drops_at_once() {
-        let mut length = RunLength::new(16);
+        let mut length = RunLength::new(16, 0);
         assert_eq!(after(&mut length, &[10]), 2);
         assert_eq!(after(&mut length, &[10, 10, 10, 10]), 16);
         assert!(length.is_longest());
         assert_eq!(after(&mut length, &[50]), 4);
         assert_eq!(after(&mut length, &[10, 1_000]), 1);
-        assert_eq!(after(&mut RunLength::new(1), &[0, 0, 0]), 1);
+        assert_eq!(after(&mut RunLength::new(1, 0), &[0, 0, 0]), 1);
     }
 
     #[test]
     fn short_runs_in_a_row_make_it_let_the_lanes_fill_once() {
-        let mut length = RunLength::new(16);
+        let mut length = RunLength::new(16, 0);
         let four_short = |length: &mut RunLength| (0..HEELS).for_each(|_| length.ran(3));
         four_short(&mut length);
         assert!(!length.lets_them_fill(), "tasks are not known to be cheap");
@@ -170,14 +173,14 @@ mod tests {
 
     #[test]
     fn one_claim_in_sixteen_is_timed_over_all_its_tasks() {
-        let mut length = RunLength::new(16);
+        let mut length = RunLength::new(16, 50);
         for _ in 0..SINGLES_TIMED_EVERY - 1 {
             length.claimed(1, || unreachable!("not timed"));
             length.done(|| unreachable!("not timed"));
         }
         length.claimed(1, || 1_000);
         length.claimed(9, || unreachable!("being timed already"));
-        length.done(|| 1_400);
-        assert_eq!(length.get(), 2, "400 ns for 10 tasks is cheap");
+        length.done(|| 1_640);
+        assert_eq!(length.get(), 2, "590 ns and a reading for 10 tasks");
     }
 }

@@ -7,6 +7,7 @@ use super::ages::Ages;
 use super::batch_shift::{Due, Item};
 use super::hand::Hand;
 use super::puller::Puller;
+use super::run_length::RunLength;
 use crate::engine::Engine;
 use crate::error::ProcessingError;
 use crate::events::PoolEvent;
@@ -45,9 +46,10 @@ impl<Q, R, E> Shift<Q, R, E> {
         let block = Arc::clone(&engine.blocks[worker]);
         block.record_start(engine.clock.now_ns());
         let seat = engine.seat(worker);
+        let length = RunLength::new(longest_run, engine.clock.reading_ns());
         let ages = engine.config.ageing.map(|after| Ages::new(worker, after));
         Self {
-            puller: Puller::new(seat, &engine.config.weights(), longest_run, ages),
+            puller: Puller::new(seat, &engine.config.weights(), length, ages),
             engine,
             worker,
             seat,
