@@ -40,23 +40,27 @@ pub(crate) fn spin(luck: &Luck, done: impl Fn() -> bool) {
     spin_for(pace::caller_spins(), luck, done);
 }
 
-/// Polls for a moment before an async caller gives its thread to others, if nobody else called on this
-/// thread meanwhile and it has paid lately: to be woken costs twenty times what a quick answer does.
-/// Whoever comes back again and again makes way at times: `Pending` with its waker woken.
-pub(crate) fn linger(luck: &Luck, context: &mut Context<'_>, done: impl Fn() -> bool) -> Poll<()> {
-    const CALLS_IN_A_ROW: u32 = 128;
-    // The address of what an executor wakes stands for the task. Where it differs from poll to poll
-    // nobody lingers.
-    let caller = context.waker().data().addr();
-    match thread::calls_in_a_row(caller) {
-        0 => {}
-        calls if calls.is_multiple_of(CALLS_IN_A_ROW) => {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        _ => spin_for(pace::linger_spins(), luck, done),
+/// Polls for a moment before an async caller gives its thread to others, if it seems to have that to itself and it has
+/// paid lately: to be woken costs twenty times what a quick answer does. `is_quick` says whether somebody looks for
+/// work. To be called once for each request, so that it is known who calls here.
+#[inline]
+pub(crate) fn linger(luck: &Luck, context: &Context<'_>, is_quick: bool, done: impl Fn() -> bool) {
+    let caller = address_of(context);
+    if thread::with_company(|company| company.comes(caller)) && is_quick {
+        spin_for(pace::linger_spins(), luck, done);
     }
-    Poll::Ready(())
+}
+
+/// An async caller gives its thread to others.
+#[inline]
+pub(crate) fn gives_way(context: &Context<'_>) {
+    let caller = address_of(context);
+    thread::with_company(|company| company.gives_way(caller));
+}
+
+/// The address of what an executor wakes stands for the task. Where it differs from poll to poll nobody lingers.
+fn address_of(context: &Context<'_>) -> usize {
+    context.waker().data().addr()
 }
 
 #[inline]
@@ -90,28 +94,24 @@ mod tests {
         fn wake(self: Arc<Self>) {}
     }
 
-    /// Lingers once with this waker. Returns how often it looked, and whether it made way.
-    fn linger_once(waker: &Waker) -> (u32, bool) {
+    /// Comes with a request. Returns how often the caller looked for its answer.
+    fn looks(context: &Context<'_>, is_quick: bool) -> u32 {
         let looks = Cell::new(0);
-        let (luck, mut context) = (Luck::new(), Context::from_waker(waker));
-        let lingered = linger(&luck, &mut context, || {
+        linger(&Luck::new(), context, is_quick, || {
             looks.set(looks.get() + 1);
             true
         });
-        (looks.get(), lingered.is_pending())
+        looks.get()
     }
 
     #[test]
-    fn only_who_called_last_lingers_and_makes_way_at_times() {
+    fn who_has_the_thread_to_itself_lingers_while_somebody_looks_for_work() {
         let spins = u32::from(pace::linger_spins() > 0);
         let [one, other] = [(); 2].map(|()| Waker::from(Arc::new(Bell)));
-        assert_eq!(linger_once(&one), (0, false));
-        assert_eq!(linger_once(&other), (0, false));
-        for call in 1..300 {
-            let makes_way = call % 128 == 0;
-            let looks = if makes_way { 0 } else { spins };
-            assert_eq!(linger_once(&other), (looks, makes_way), "call {call}");
-        }
-        assert_eq!(linger_once(&one), (0, false));
+        let [one, other] = [&one, &other].map(|waker| Context::from_waker(waker));
+        assert_eq!(looks(&one, true), 0);
+        gives_way(&one);
+        assert_eq!((looks(&one, false), looks(&one, true)), (0, spins));
+        assert_eq!((looks(&other, false), looks(&one, true)), (0, 0));
     }
 }

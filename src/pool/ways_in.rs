@@ -7,7 +7,6 @@ use std::future::{Future, poll_fn};
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::ready;
 use std::time::{Duration, Instant};
 
 use super::WorkerPool;
@@ -73,13 +72,18 @@ impl<Q, R, E> WorkerPool<Q, R, E> {
             Ok(attention) => attention,
             Err((refusal, offer)) => self.enter_later(refusal, offer).await?,
         };
-        let mut lingers = attention == Attention::Searching;
+        let is_quick = attention == Attention::Searching;
+        let mut just_came = true;
         let answer = poll_fn(|context| {
-            let luck = &self.engine.async_luck;
-            if mem::take(&mut lingers) {
-                ready!(caller::linger(luck, context, || ticket.is_done()));
+            if mem::take(&mut just_came) {
+                let luck = &self.engine.async_luck;
+                caller::linger(luck, context, is_quick, || ticket.is_done());
             }
-            Pin::new(&mut ticket).poll(context)
+            let polled = Pin::new(&mut ticket).poll(context);
+            if polled.is_pending() {
+                caller::gives_way(context);
+            }
+            polled
         });
         Ok(answer.await?)
     }

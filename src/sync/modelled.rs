@@ -217,6 +217,8 @@ pub(crate) mod thread {
 
     use loom::sync::{Condvar, Mutex};
 
+    use crate::idle::Company;
+
     /// Where a thread parks. Loom's own `park` loses its token to any lock that its thread meets
     /// in between.
     struct Bed {
@@ -274,9 +276,9 @@ pub(crate) mod thread {
         yield_now();
     }
 
-    /// Every caller is new: nobody lingers in a model, where time does not pass.
-    pub(crate) fn calls_in_a_row(_caller: usize) -> u32 {
-        0
+    /// Every caller is the first one: nobody lingers in a model, where time does not pass.
+    pub(crate) fn with_company<R>(tell: impl FnOnce(&mut Company) -> R) -> R {
+        tell(&mut { Company::NONE })
     }
 
     /// The same for every thread: the choice of a stripe must repeat from run to run.

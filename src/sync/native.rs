@@ -34,6 +34,8 @@ pub(crate) mod thread {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
 
+    use crate::idle::Company;
+
     /// Wakes a thread that parks itself.
     struct Unparker(Thread);
 
@@ -57,18 +59,15 @@ pub(crate) mod thread {
         }
     }
 
-    /// How often in a row this caller has come on this thread before, without another one between.
-    pub(crate) fn calls_in_a_row(caller: usize) -> u32 {
-        thread_local!(static LAST: Cell<(usize, u32)> = const { Cell::new((0, 0)) });
-        LAST.with(|last| {
-            let (last_caller, calls) = last.get();
-            let calls = if caller == last_caller {
-                calls.wrapping_add(1)
-            } else {
-                0
-            };
-            last.set((caller, calls));
-            calls
+    /// Tells who called on this thread lately.
+    #[inline]
+    pub(crate) fn with_company<R>(tell: impl FnOnce(&mut Company) -> R) -> R {
+        thread_local!(static COMPANY: Cell<Company> = const { Cell::new(Company::NONE) });
+        COMPANY.with(|company| {
+            let mut now = company.get();
+            let result = tell(&mut now);
+            company.set(now);
+            result
         })
     }
 
