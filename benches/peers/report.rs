@@ -58,8 +58,9 @@ tells how to run a part.
 - A **cell** is a workload, a case and a contender, in a process of its own, which checks every answer.
 - **Rounds**: {rounds}. Within a round all contenders of a case run one after the other, and each round begins
   with another one. A table's cell is the median of the rounds, and their range in brackets.
-- **Ratios** are taken within a round, to the best rival of that round; the median of the rounds' ratios is
-  held against the target.
+- **Ratios** are taken within a round, to the rival with the best median of all rounds; the median of the rounds'
+  ratios is held against the target. The last column has the ratios to whichever rival was best in each round: of
+  many whose values scatter that is the luckiest.
 - No sample is left out. Percentiles are of all samples of a cell.
 - **Loaded**: beside each cell, a process for each CPU, and at least two, spins all the time. **Quiet**: nothing
   that the harness knows of.

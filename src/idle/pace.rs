@@ -27,6 +27,8 @@ const LINGER_NS: u64 = 1_500;
 const WAKE_NS: u64 = 200;
 /// How long a worker on the heels of its producers lets the lanes fill.
 const FILL_NS: u64 = 3_000;
+/// How long a thread steps aside at first that lost a claim to another: what it takes for a cache line to come and go.
+const LOSS_NS: u64 = 100;
 /// Yields before a worker sleeps; each lets threads that share its CPU run, and fill its lanes.
 pub(crate) const YIELDS: u32 = patience(50);
 /// The same after a run that was as long as it may be: the next is probably on its way, and a worker
@@ -44,6 +46,7 @@ struct Pauses {
     linger: u32,
     fill: u32,
     wake: u32,
+    loss: u32,
 }
 
 /// Pauses that last as long as the constants above say; 0 on one CPU and where time does not pass.
@@ -58,6 +61,7 @@ fn pauses() -> &'static Pauses {
                 linger: 0,
                 fill: 0,
                 wake: 0,
+                loss: 0,
             };
         }
         const SAMPLE: u32 = 64;
@@ -76,6 +80,7 @@ fn pauses() -> &'static Pauses {
             linger: count(LINGER_NS),
             fill: count(FILL_NS),
             wake: count(WAKE_NS),
+            loss: count(LOSS_NS),
         }
     })
 }
@@ -108,6 +113,11 @@ pub(crate) fn linger_spins() -> u32 {
 /// How many times a submitter looks for a searcher before it wakes a sleeper.
 pub(crate) fn wake_pauses() -> u32 {
     pauses().wake
+}
+
+/// How many pauses a thread makes at first that lost a claim.
+pub(crate) fn loss_pauses() -> u32 {
+    pauses().loss
 }
 
 /// How many pauses let the lanes fill.

@@ -51,6 +51,7 @@ use crossbeam_utils::CachePadded;
 
 use super::prefetch;
 use crate::admission::Room;
+use crate::idle::pace;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{UnsafeCell, hint};
 
@@ -592,12 +593,12 @@ fn share(ready: usize, sharers: usize) -> usize {
     }
 }
 
-/// Steps aside after a lost compare-exchange, for 4, 8, … 128 pauses; returns the losses so far.
+/// Steps aside after a lost compare-exchange, twice as long each time up to 32 times; returns the losses so far.
 /// Without it two producers lose three quarters of their throughput to each other.
 #[cold]
 #[inline(never)]
 fn back_off(losses: u32) -> u32 {
     const MOST_DOUBLINGS: u32 = 5;
-    hint::pause(4 << losses);
+    hint::pause(pace::loss_pauses() << losses);
     (losses + 1).min(MOST_DOUBLINGS)
 }

@@ -3,6 +3,8 @@
 //! The same loop runs once before the count begins, so that queues, slabs and caches have grown to what it
 //! needs.
 
+use std::hint::spin_loop;
+
 use lanepool_bench::{
     Result,
     alloc::{Allocated, Phase},
@@ -21,6 +23,9 @@ const SHAPE: Shape = Shape {
     workers: 2,
     capacity: 1024,
 };
+
+/// Pauses of a task of the warm-up: some microseconds.
+const SLOW: u64 = 200;
 
 const METRICS: &[Metric] = &[
     Metric {
@@ -64,11 +69,15 @@ pub(crate) fn settings() -> Vec<Setting> {
     .into()
 }
 
-struct Counted(u64);
+struct Counted {
+    number: u64,
+    pauses: u64,
+}
 
 impl Task for Counted {
     fn run(self) {
-        tally::add(self.0, 1);
+        (0..self.pauses).for_each(|_| spin_loop());
+        tally::add(self.number, 1);
     }
 }
 
@@ -88,12 +97,17 @@ pub(crate) fn run<C: Contender>(case: &str, count: u64) -> Result<Values> {
 
 fn tasks<C: Contender>(count: u64) -> Result<Allocated> {
     let pool = C::tasks::<Counted>(SHAPE);
-    let submit = || (0..count).for_each(|number| pool.submit(Counted(number), Priority::Normal));
-    submit();
+    let submit = |pauses| {
+        for number in 0..count {
+            pool.submit(Counted { number, pauses }, Priority::Normal);
+        }
+    };
+    // Slow ones, so that who submits has waited for room once.
+    submit(SLOW);
     tally::await_tasks(count)?;
     threads::settle()?;
     let phase = Phase::start()?;
-    submit();
+    submit(0);
     tally::await_tasks(2 * count)?;
     let allocated = phase.stop();
     pool.finish();

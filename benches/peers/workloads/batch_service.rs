@@ -218,7 +218,7 @@ fn values(fared: &Fared, before: Totals, after: Totals) -> Values {
     values
 }
 
-/// How this project compares with the best rival of each round.
+/// How this project compares with the best rival.
 pub(crate) fn derive(results: &mut Results, condition: Condition) {
     let outline = outline();
     for case in &outline.cases {

@@ -2,7 +2,7 @@
 //!
 //! Machines drift: what one round finds slow, the next finds fast. Contenders of one round ran within
 //! seconds of each other, so a ratio is taken between values of the same round, and the median of the
-//! rounds' ratios is what a target is held against.
+//! rounds' ratios to the best rival, by its median, is what a target is held against.
 
 use crate::{
     compare::measurement::{Better, Kind, Series},
@@ -64,18 +64,21 @@ impl Rivals {
     }
 }
 
-/// How one contender compares with the best rival of each round.
+/// How one contender compares with the best rival.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
-    /// The median of the rounds' ratios.
+    /// The median of the rounds' ratios to the rival with the best median.
     pub median: f64,
-    /// The rival with the best median.
+    /// That rival.
     pub best: &'static str,
-    /// That median.
+    /// Its median.
     pub best_median: f64,
+    /// The median of the ratios to whichever rival was best in each round. Of many equals whose values scatter the best of
+    /// a round is the luckiest, so this is worse than `median` even for an equal.
+    pub to_luckiest: f64,
 }
 
-/// The ratios of `contender` to the best of `rivals` in its round, and their median.
+/// The ratios of `contender` within its rounds to the best of `rivals`, by its median and by its luck.
 ///
 /// `None` if no round has both. Two zeros have the ratio 1, for neither is ahead.
 #[must_use]
@@ -85,31 +88,29 @@ pub fn within_rounds(
     rivals: Rivals,
     better: Better,
 ) -> Option<Ratio> {
-    let field: Vec<&Series> = column
-        .iter()
-        .filter(|series| rivals.include(series.kind))
+    let field = column.iter().filter(|series| rivals.include(series.kind));
+    let field: Vec<(&Series, f64)> = field
+        .filter_map(|series| Some((series, Summary::of(series.values())?.median)))
         .collect();
-    let mut ratios: Vec<f64> = contender
-        .rounds
+    let &(best, best_median) = field
         .iter()
-        .filter_map(|&(round, value)| {
-            let best = field
-                .iter()
-                .flat_map(|series| &series.rounds)
-                .filter(|entry| entry.0 == round)
-                .map(|entry| entry.1)
-                .reduce(|a, b| better.of(a, b))?;
-            Some(quotient(value, best))
-        })
-        .collect();
-    let (best, best_median) = field
-        .iter()
-        .filter_map(|series| Some((series.contender, Summary::of(series.values())?.median)))
         .reduce(|a, b| if better.of(a.1, b.1) == a.1 { a } else { b })?;
-    (!ratios.is_empty()).then(|| Ratio {
-        median: samples::median(&mut ratios),
-        best,
+    let to_best = contender.rounds.iter().filter_map(|&(round, value)| {
+        let other = best.rounds.iter().find(|entry| entry.0 == round)?;
+        Some(quotient(value, other.1))
+    });
+    let to_luckiest = contender.rounds.iter().filter_map(|&(round, value)| {
+        let others = field.iter().flat_map(|(series, _)| &series.rounds);
+        let others = others.filter(|entry| entry.0 == round).map(|entry| entry.1);
+        Some(quotient(value, others.reduce(|a, b| better.of(a, b))?))
+    });
+    let (mut to_best, mut to_luckiest): (Vec<f64>, Vec<f64>) =
+        (to_best.collect(), to_luckiest.collect());
+    (!to_best.is_empty()).then(|| Ratio {
+        median: samples::median(&mut to_best),
+        best: best.contender,
         best_median,
+        to_luckiest: samples::median(&mut to_luckiest),
     })
 }
 
@@ -199,14 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn the_best_may_be_another_one_in_each_round() {
-        let ours = series("ours", Kind::Ours, &[3.0, 3.0]);
+    fn the_luckiest_of_a_round_is_not_the_best_of_all() {
+        let ours = series("ours", Kind::Ours, &[3.0, 3.0, 3.0]);
         let column = [
-            series("a", Kind::Plain, &[2.0, 6.0]),
-            series("b", Kind::Plain, &[6.0, 2.0]),
+            series("a", Kind::Plain, &[2.0, 6.0, 6.0]),
+            series("b", Kind::Plain, &[6.0, 1.0, 6.0]),
+            series("c", Kind::Plain, &[4.0, 4.0, 2.0]),
         ];
         let ratio = within_rounds(&ours, &column, Rivals::All, Better::Lower).unwrap();
-        assert_eq!(ratio.median, 1.5);
+        assert_eq!((ratio.best, ratio.best_median), ("c", 4.0));
+        assert_eq!((ratio.median, ratio.to_luckiest), (0.75, 1.5));
     }
 
     #[test]

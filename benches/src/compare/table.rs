@@ -158,6 +158,7 @@ pub fn targets(lines: &[Line]) -> String {
         "ratio",
         "target",
         "",
+        "to the luckiest of each round",
     ]
     .map(str::to_owned);
     let rows: Vec<Vec<String>> = lines
@@ -190,6 +191,7 @@ pub fn targets(lines: &[Line]) -> String {
                     None => "no rival",
                 }
                 .to_owned(),
+                optional(line.to_luckiest),
             ])
         })
         .collect();

@@ -38,6 +38,8 @@ pub struct Line {
     pub against: &'static str,
     /// The median of the ratios within the rounds; none if there is no rival, or the rival has zero.
     pub ratio: Option<f64>,
+    /// The same to whichever rival was best in each round.
+    pub to_luckiest: Option<f64>,
     /// The rival with the best median.
     pub best: Option<&'static str>,
     /// That median.
@@ -107,6 +109,7 @@ fn plain_line(
         rounds: series.rounds.len(),
         against: "",
         ratio: None,
+        to_luckiest: None,
         best: None,
         best_value: None,
         target: None,
@@ -117,11 +120,11 @@ fn plain_line(
 
 impl Line {
     fn with_ratio(self, against: &'static str, ratio: Option<Ratio>) -> Self {
+        let finite = |of: fn(Ratio) -> f64| ratio.map(of).filter(|ratio| ratio.is_finite());
         Self {
             against,
-            ratio: ratio
-                .map(|ratio| ratio.median)
-                .filter(|ratio| ratio.is_finite()),
+            ratio: finite(|ratio| ratio.median),
+            to_luckiest: finite(|ratio| ratio.to_luckiest),
             best: ratio.map(|ratio| ratio.best),
             best_value: ratio.map(|ratio| ratio.best_median),
             ..self
@@ -267,7 +270,7 @@ mod tests {
             concat!(
                 r#"{"condition":"quiet","workload":"W6","case":"task","contender":"lanepool","#,
                 r#""kind":"ours","metric":"allocations","value":0.5,"min":0.5,"max":0.5,"#,
-                r#""rounds":1,"against":"value","ratio":0.5,"best":"boxes","best_value":1.0,"#,
+                r#""rounds":1,"against":"value","ratio":0.5,"to_luckiest":0.5,"best":"boxes","best_value":1.0,"#,
                 r#""target":0.0,"met":false}"#
             )
         );
