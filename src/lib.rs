@@ -450,7 +450,7 @@
 //! - **Runs.** A worker that finds tasks to cost less than 60 ns claims a few at once, at most 16, so
 //!   up to 15 tasks can be bound to a worker that then meets a slow one. Higher lanes overtake them,
 //!   and a `max_run_length` of 1 turns runs off. Async workers form none. A worker that keeps finding two
-//!   or three such tasks lets the lane fill for a microsecond before its next claim.
+//!   or three such tasks lets the lane fill for three microseconds before its next claim.
 //! - **Requests lie inline.** A lane's memory is its capacity times the size of a request and about 80
 //!   bytes, and a request is moved by copying. Box those of more than about 128 bytes.
 //! - **Nested waits that are not detected:** [`Ticket::wait`] and [`ResultStream::next_blocking`]
