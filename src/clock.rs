@@ -52,8 +52,12 @@ fn epoch() -> Instant {
 
 /// An instant in nanoseconds since the epoch, at least 1: 0 stands for "none".
 pub(crate) fn to_ns(instant: Instant) -> u64 {
-    let since = instant.saturating_duration_since(epoch()).as_nanos();
-    u64::try_from(since).unwrap_or(u64::MAX).max(1)
+    let since = instant.saturating_duration_since(epoch());
+    // In half the width that `as_nanos` calculates in: five hundred years fit.
+    let seconds_ns = since.as_secs().saturating_mul(1_000_000_000);
+    seconds_ns
+        .saturating_add(u64::from(since.subsec_nanos()))
+        .max(1)
 }
 
 /// What it costs to read the machine's clock, in nanoseconds: measured once a process.

@@ -55,7 +55,7 @@ const LIMITS: [Limits; 2] = [
 ];
 
 pub(crate) fn measure(report: &mut Report) {
-    let rounds = report.choose(31, 9);
+    let rounds = report.choose(61, 9);
     let slice = Duration::from_millis(report.choose(80, 40));
     for cost in COSTS {
         let figure = format!("light, {}", cost.name());

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::cpus;
-use crate::sync::counter::{AtomicU64, Ordering};
+use crate::sync::counter::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::{hint, patience, thread};
 
 /// How long the only searching worker polls for the next task: a little more than a quick caller
@@ -46,8 +46,11 @@ struct Pauses {
     linger: u32,
     fill: u32,
     wake: u32,
-    loss: u32,
 }
+
+/// How many pauses last as long as [`LOSS_NS`] says; as many as usual until that is known. By itself, because who
+/// reads it is between two halves of a push, where nothing may unwind.
+static LOSS_PAUSES: AtomicU32 = AtomicU32::new(4);
 
 /// Pauses that last as long as the constants above say; 0 on one CPU and where time does not pass.
 fn pauses() -> &'static Pauses {
@@ -61,7 +64,6 @@ fn pauses() -> &'static Pauses {
                 linger: 0,
                 fill: 0,
                 wake: 0,
-                loss: 0,
             };
         }
         const SAMPLE: u32 = 64;
@@ -73,6 +75,8 @@ fn pauses() -> &'static Pauses {
         });
         let pause_ns = (shortest.min().unwrap_or(0) / u64::from(SAMPLE)).max(1);
         let count = |ns: u64| (ns / pause_ns).clamp(1, 4_096) as u32;
+        // Relaxed: a hint.
+        LOSS_PAUSES.store(count(LOSS_NS), Ordering::Relaxed);
         Pauses {
             worker: count(WORKER_SPIN_NS),
             loaded: count(LOADED_SPIN_NS),
@@ -80,7 +84,6 @@ fn pauses() -> &'static Pauses {
             linger: count(LINGER_NS),
             fill: count(FILL_NS),
             wake: count(WAKE_NS),
-            loss: count(LOSS_NS),
         }
     })
 }
@@ -117,7 +120,8 @@ pub(crate) fn wake_pauses() -> u32 {
 
 /// How many pauses a thread makes at first that lost a claim.
 pub(crate) fn loss_pauses() -> u32 {
-    pauses().loss
+    // Relaxed: a hint.
+    LOSS_PAUSES.load(Ordering::Relaxed)
 }
 
 /// How many pauses let the lanes fill.

@@ -1,8 +1,11 @@
 //! Asks for a cache line before it is needed.
-#![expect(
-    unsafe_code,
-    reason = "the compiler's own prefetch for writing is one for reading on the oldest x86-64 processors, \
-              and so on all that it is asked to serve"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        unsafe_code,
+        reason = "the compiler's own prefetch for writing is one for reading on the oldest x86-64 processors, \
+                  and so on all that it is asked to serve"
+    )
 )]
 
 /// Asks for the line that `place` begins in, for a thread that is about to write it. A hint: nothing depends on it.
