@@ -108,7 +108,7 @@ mod tests {
     fn who_has_the_thread_to_itself_lingers_while_somebody_looks_for_work() {
         let spins = u32::from(pace::linger_spins() > 0);
         let [one, other] = [(); 2].map(|()| Waker::from(Arc::new(Bell)));
-        let [one, other] = [&one, &other].map(|waker| Context::from_waker(waker));
+        let [one, other] = [&one, &other].map(Context::from_waker);
         assert_eq!(looks(&one, true), 0);
         gives_way(&one);
         assert_eq!((looks(&one, false), looks(&one, true)), (0, spins));
