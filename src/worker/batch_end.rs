@@ -67,7 +67,6 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
     /// The batch has its answers.
     fn ended(&mut self, requests: usize) {
-        self.note_found();
         let engine = &self.shift.engine;
         let now_ns = engine.clock.now_ns();
         let took_ns = now_ns.saturating_sub(self.start_ns);

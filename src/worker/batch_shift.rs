@@ -56,9 +56,6 @@ pub(crate) struct BatchShift<Q, R, E> {
     pub(super) held: Option<Key>,
     /// The shortest time that one of its requests, or of the batch that runs, had until its deadline.
     pub(super) slack_ns: Option<u64>,
-    /// When it took the first task of its batch and when that was accepted, until it is noted that it is not idle
-    /// any more: what can be noted after the answers does not delay them.
-    found: Option<(u64, u64)>,
     /// Whether all tasks on the tray were taken in the last look at the lanes, and whether that look left nothing.
     is_fresh: bool,
     ran_dry: bool,
@@ -88,7 +85,6 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             reason: None,
             held: None,
             slack_ns: None,
-            found: None,
             is_fresh: true,
             ran_dry: false,
             missing: 0,
@@ -168,7 +164,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                     self.key = self.held;
                 }
                 self.target = batching.target(self.key);
-                self.found = Some((now_ns, item.due.stamp_ns));
+                self.shift.end_idle(now_ns, item.due.stamp_ns);
             }
             self.lay(batching, item, now_ns);
             if let Some(key) = self.key {
@@ -178,13 +174,6 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         }
         self.now_ns = now_ns;
         !self.tray.is_empty()
-    }
-
-    /// Notes that the worker is not idle since it has found something.
-    pub(super) fn note_found(&mut self) {
-        if let Some((now_ns, stamp_ns)) = self.found.take() {
-            self.shift.end_idle(now_ns, stamp_ns);
-        }
     }
 
     /// A task was settled before it could be in a batch.
@@ -355,7 +344,6 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         (self.dry_ns, self.most, self.left) = (0, usize::MAX, 0);
         self.reason = None;
         let Some(first) = self.running.first() else {
-            self.note_found();
             (self.key, self.slack_ns) = (None, None);
             self.let_go();
             return false;
