@@ -48,8 +48,8 @@ struct Pauses {
     wake: u32,
 }
 
-/// How many pauses last as long as [`LOSS_NS`] says; as many as usual until that is known. By itself, because who
-/// reads it is between two halves of a push, where nothing may unwind.
+/// How many pauses last as long as [`LOSS_NS`] says; as many as usual until that is known. By itself, because to measure
+/// might unwind, and every push would pay for being ready for that.
 static LOSS_PAUSES: AtomicU32 = AtomicU32::new(4);
 
 /// Pauses that last as long as the constants above say; 0 on one CPU and where time does not pass.
