@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::batches::await_lingering;
@@ -11,12 +12,14 @@ use lanepool::{BatchProcessorConfig, CloseReason, ProcessingTask, TaskPriority, 
 
 for_both_kinds!(
     who_has_learnt_nothing_lingers_for_the_whole_time,
-    nobody_lingers_for_batches_that_cost_nothing,
+    nobody_lingers_for_batches_that_cost_little,
     who_wants_full_batches_from_an_idle_pool_waits_for_them,
 );
 
 /// The clock stands still, so a batch that lingers does so until a test turns it.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// What each request of a batch costs by that clock.
+const EACH: Duration = Duration::from_micros(1);
 
 fn adaptive() -> BatchProcessorConfig {
     BatchProcessorConfig::new()
@@ -37,8 +40,9 @@ fn hold_one(office: &Office) -> (Gate, Ticket<Told, Trouble>) {
     (gate, ticket)
 }
 
-/// Has batches run until their cost is known, with `meanwhile` done until each is answered.
-fn learn(office: &Office, meanwhile: impl Fn()) {
+/// Has batches of 1 to 3 run until it is known what they cost: little, and the most of it for being a batch.
+/// What costs nothing at all comes best in batches of one, which are full at once.
+fn learn(office: &Office) {
     let knows = || {
         let processor = office.pool.batch_processor().expect("it runs batches");
         processor.statistics().curve.is_some()
@@ -48,14 +52,18 @@ fn learn(office: &Office, meanwhile: impl Fn()) {
         if knows() {
             return;
         }
-        scheduler.pause(TaskPriority::Normal);
-        let tickets = office.echo_all(round % 3 + 1);
-        scheduler.resume(TaskPriority::Normal);
+        // Urgent ones do not linger, and there is no second worker to share them with.
+        scheduler.pause(TaskPriority::Critical);
+        let tickets: Vec<_> = (0..round % 3 + 1)
+            .map(|id| {
+                let cost = if id == 0 { 11 * EACH } else { EACH };
+                let hands = office.hands.clone();
+                let wish = Wish::Run(Arc::new(move || hands.advance(cost)));
+                office.ask(ProcessingTask::new(Ask { id, wish }).priority(TaskPriority::Critical))
+            })
+            .collect();
+        scheduler.resume(TaskPriority::Critical);
         for ticket in tickets {
-            while !ticket.is_done() {
-                meanwhile();
-                std::thread::yield_now();
-            }
             ticket.wait().expect("it is answered");
         }
     }
@@ -75,14 +83,14 @@ fn who_has_learnt_nothing_lingers_for_the_whole_time(kind: Kind) {
     drain(&office.pool);
 }
 
-fn nobody_lingers_for_batches_that_cost_nothing(kind: Kind) {
+fn nobody_lingers_for_batches_that_cost_little(kind: Kind) {
     let office = Office::new(kind, 2, adaptive());
-    learn(&office, || {});
+    let (gate, held) = hold_one(&office);
+    learn(&office);
     let closed = || {
         let statistics = office.pool.batch_processor().unwrap().statistics();
         statistics.closed(CloseReason::Timeout)
     };
-    let (gate, held) = hold_one(&office);
     let before = closed();
     for ticket in office.echo_all(1) {
         ticket.wait().unwrap();
@@ -95,7 +103,7 @@ fn nobody_lingers_for_batches_that_cost_nothing(kind: Kind) {
 
 fn who_wants_full_batches_from_an_idle_pool_waits_for_them(kind: Kind) {
     let office = Office::new(kind, 1, adaptive().close_when_idle(false));
-    learn(&office, || office.hands.advance(TIMEOUT));
+    learn(&office);
     let first = office.echo_all(1);
     await_lingering(&office.pool, 1);
     office.hands.advance(TIMEOUT / 2);

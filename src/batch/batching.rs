@@ -144,14 +144,12 @@ impl Batching {
     pub(crate) fn ran(&self, worker: usize, key: Option<Key>, ran: &Ran) {
         self.blocks[worker].record_service(ran.took_ns);
         let kind = self.kind(key);
-        let (target, linger_ns) = {
-            let mut sizer = kind.sizer.lock();
-            sizer.observe(ran);
-            (sizer.target(), sizer.linger_ns())
-        };
-        // Relaxed: hints and a counter.
-        kind.target.store(target, Ordering::Relaxed);
-        kind.linger_ns.store(linger_ns, Ordering::Relaxed);
+        let mut sizer = kind.sizer.lock();
+        sizer.observe(ran);
+        // Under the lock, so that no older hint is left behind. Relaxed: hints and a counter.
+        kind.target.store(sizer.target(), Ordering::Relaxed);
+        kind.linger_ns.store(sizer.linger_ns(), Ordering::Relaxed);
+        drop(sizer);
         kind.batches.fetch_add(1, Ordering::Relaxed);
     }
 
