@@ -18,6 +18,10 @@ const WORKER_SPIN_NS: u64 = 1_000;
 /// How long any searching worker polls on a loaded host, where it does not yield: what a sleeping caller
 /// takes to come back.
 const LOADED_SPIN_NS: u64 = 10_000;
+/// Idle spells that begin this far apart come from callers that take their time: nothing follows at once.
+const SPARSE_NS: u64 = 5 * LOADED_SPIN_NS;
+/// So many such spells in a row: a single one may be an interruption.
+const SPARSE_SPELLS: u32 = 4;
 /// How long a blocked caller polls for its answer.
 const CALLER_SPIN_NS: u64 = 2_000;
 /// How long an async caller polls for its answer before it lets others use its thread.
@@ -155,6 +159,27 @@ impl Yielding {
     }
 }
 
+/// How often a worker runs out of work.
+#[derive(Debug, Default)]
+pub(crate) struct Cadence {
+    last_ns: u64,
+    /// Spells in a row that began long after the one before.
+    sparse: u32,
+}
+
+impl Cadence {
+    /// An idle spell begins. Returns whether the last ones did so far apart that nothing is likely to follow at once.
+    pub(crate) fn is_sparse(&mut self, now_ns: u64) -> bool {
+        let last_ns = std::mem::replace(&mut self.last_ns, now_ns);
+        if now_ns.saturating_sub(last_ns) > SPARSE_NS {
+            self.sparse = self.sparse.saturating_add(1);
+        } else {
+            self.sparse = 0;
+        }
+        self.sparse >= SPARSE_SPELLS
+    }
+}
+
 /// Yields once. Returns whether other work took the CPU for so long that the host must be loaded.
 fn yield_takes_long() -> bool {
     let start = Instant::now();
@@ -253,6 +278,22 @@ mod tests {
         assert_eq!(skipped, [1, 3, 7, 15, 31, 63, 63, 63]);
         luck.note(true);
         assert!(luck.is_with_us());
+    }
+
+    #[test]
+    fn some_spells_in_a_row_that_are_far_apart_are_sparse() {
+        let mut cadence = Cadence::default();
+        let mut now_ns = 1;
+        let mut after = |ns| {
+            now_ns += ns;
+            cadence.is_sparse(now_ns)
+        };
+        let far = SPARSE_NS + 1;
+        let spells = [0, far, far, far, far, far, SPARSE_NS, far].map(&mut after);
+        assert_eq!(
+            spells,
+            [false, false, false, false, true, true, false, false]
+        );
     }
 
     #[test]

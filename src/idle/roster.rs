@@ -22,7 +22,7 @@ use super::waker_cell::WakerCell;
 use super::word::{GROUP, IdleWord};
 use crate::lane::pick::LaneBits;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{counter, dekker_fence, hint};
+use crate::sync::{counter, dekker_fence, hint, prefetch};
 
 /// Where one worker sleeps.
 #[derive(Debug)]
@@ -182,6 +182,11 @@ impl Roster {
             other => &self.others[other - 1],
         };
         (word, member)
+    }
+
+    /// Before a push: asks for what [`Roster::look`] needs.
+    pub(crate) fn prefetch_look(&self) {
+        prefetch::for_reading(&*self.first);
     }
 
     /// After a push: looks whether anybody sleeps or searches; `None` when all are at work, as they are on a

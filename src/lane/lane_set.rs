@@ -20,7 +20,7 @@ use super::pick::LaneBits;
 use super::{Annex, Claim, Make, Refusal, Ring};
 use crate::admission::Gate;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::dekker_fence;
+use crate::sync::{dekker_fence, prefetch};
 
 /// A ring with the gate at which submitters wait while it is full.
 #[derive(Debug)]
@@ -60,6 +60,12 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
         &self.lanes[lane]
     }
 
+    /// Before a push to this lane: asks for what it needs.
+    pub(crate) fn prefetch_push(&self, lane: usize) {
+        self.lanes[lane].ring.prefetch_tail();
+        prefetch::for_reading(&*self.occupied);
+    }
+
     /// Appends a value to a lane; see [`Ring::push_with`].
     #[inline(always)]
     pub(crate) fn push_with<M: Make<T, X>>(
@@ -69,7 +75,7 @@ impl<T, X: Annex<T>> LaneSet<T, X> {
     ) -> Result<(), (Refusal, M)> {
         let ring = &self.lanes[lane].ring;
         let position = ring.push_with(from)?;
-        ring.prefetch_push(position);
+        ring.prefetch_after(position);
         self.mark(lane);
         Ok(())
     }

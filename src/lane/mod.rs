@@ -1,15 +1,13 @@
 //! Lanes: where accepted tasks wait.
 //!
 //! 1. [`ring`] is one bounded multi-producer, multi-consumer queue.
-//! 2. [`prefetch`] has the next slots come before they are needed.
-//! 3. [`hint`] is a word that says which lanes may hold something.
-//! 4. [`lane_set`] is one ring for each priority, with such a word.
-//! 5. [`pick`] decides which lane a worker looks at next, and proves the starvation bound.
+//! 2. [`hint`] is a word that says which lanes may hold something.
+//! 3. [`lane_set`] is one ring for each priority, with such a word.
+//! 4. [`pick`] decides which lane a worker looks at next, and proves the starvation bound.
 
 pub(crate) mod hint;
 pub(crate) mod lane_set;
 pub(crate) mod pick;
-mod prefetch;
 pub(crate) mod ring;
 
 pub(crate) use hint::Hint;

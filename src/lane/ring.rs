@@ -49,14 +49,17 @@ use std::ptr;
 
 use crossbeam_utils::CachePadded;
 
-use super::prefetch;
 use crate::admission::Room;
 use crate::idle::pace;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{UnsafeCell, hint};
+use crate::sync::{UnsafeCell, hint, prefetch};
 
 /// Set in the tail once the ring is closed.
 const CLOSED: u64 = 1 << 63;
+
+/// A push asks for what a later one will write, so many positions ahead: far enough for the line to arrive meanwhile, and
+/// so near that its consumer has left it.
+const AHEAD: u64 = 8;
 
 /// Why a push was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +112,9 @@ impl<X> Claim<'_, X> {
         let index = self.position as usize & (self.annexes.len() - 1);
         // SAFETY: the claim gave this thread sole use of the slot and of the place beside it.
         self.annexes[index].with_mut(|place| unsafe { *place = annex });
+        // Who lays something down mostly does so again, and a consumer's CPU has had that place last.
+        let soon = self.position.wrapping_add(AHEAD) as usize & (self.annexes.len() - 1);
+        prefetch::for_writing(&self.annexes[soon]);
     }
 }
 
@@ -347,12 +353,15 @@ impl<T, X: Annex<T>> Ring<T, X> {
         }
     }
 
+    /// Before a push: asks for the tail.
+    pub(crate) fn prefetch_tail(&self) {
+        prefetch::for_writing(&*self.tail);
+    }
+
     /// After a push to this position: asks for the slot of one that comes soon. A consumer's CPU has had it last, and to
     /// get it from there takes longer than the whole of a push.
     #[inline(always)]
-    pub(crate) fn prefetch_push(&self, position: u64) {
-        /// Far enough for the line to arrive meanwhile, and so near that its consumer has left it.
-        const AHEAD: u64 = 8;
+    pub(crate) fn prefetch_after(&self, position: u64) {
         prefetch::for_writing(self.slots().at(position + AHEAD));
     }
 

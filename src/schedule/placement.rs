@@ -47,6 +47,12 @@ impl Plan {
         self.0 == 0
     }
 
+    /// As [`Plan::is_usual`], but tasks are run in batches.
+    #[inline(always)]
+    pub(crate) fn is_usual_of_batches(self) -> bool {
+        self.0 == Self::BATCHED
+    }
+
     pub(crate) fn is_keyed(self) -> bool {
         self.0 & Self::KEYED != 0
     }

@@ -146,6 +146,11 @@ impl<R, E> Answers<R, E> {
         self.answers.is_empty()
     }
 
+    /// Takes them one by one, in their order.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Result<R, ProcessingError<E>>> {
+        self.answers.drain(..)
+    }
+
     pub(crate) fn into_inner(self) -> SmallVec<[Result<R, ProcessingError<E>>; INLINE]> {
         self.answers
     }

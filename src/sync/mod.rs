@@ -9,6 +9,7 @@
 pub(crate) mod modelled;
 #[cfg(not(all(test, feature = "loom")))]
 mod native;
+pub(crate) mod prefetch;
 
 #[cfg(all(test, feature = "loom"))]
 pub(crate) use modelled::*;

@@ -28,7 +28,11 @@ pub(crate) struct Task<Q, R, E> {
 }
 
 /// What few tasks carry beside their request: those whose caller said something, and those that are timed.
+///
+/// A cache line to itself: a submitter shall not have to wait for the papers of the task before, which its worker
+/// has just read.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(crate) struct Papers {
     pub(crate) context: TaskContext,
     /// When it was accepted, in nanoseconds of the pool's clock; 0 if it is not in the sample.

@@ -53,21 +53,17 @@ impl<Q, R, E> BatchShift<Q, R, E> {
 
     /// Lays the tasks that were put off on the empty tray. Their batch forms since the one did that they were put
     /// off from.
-    pub(super) fn keep(
-        &mut self,
-        batching: &Batching,
-        put_off: &mut SmallVec<[Item<Q, R, E>; INLINE]>,
-    ) {
+    pub(super) fn keep(&mut self, batching: &Batching, mut put_off: Vec<Item<Q, R, E>>) {
         let since_ns = std::mem::take(&mut self.forming).since_ns;
         if put_off.is_empty() {
             return;
         }
-        for item in put_off.iter() {
+        for item in &put_off {
             let urgent = batching.is_urgent(item.due.lane);
             let deadline_ns = item.context.deadline_ns();
             self.forming
                 .join(since_ns, item.due.stamp_ns, deadline_ns, urgent);
         }
-        self.tray = std::mem::take(put_off);
+        self.tray.append(&mut put_off);
     }
 }

@@ -21,8 +21,9 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         let requests = self.running.len();
         let end_ns = self.shift.engine.clock.now_ns();
         match result {
-            Ok(answers) if answers.len() == requests => {
-                for answer in answers.into_inner() {
+            Ok(mut answers) if answers.len() == requests => {
+                // Taken from where they are: they are large to move as a whole.
+                for answer in answers.drain() {
                     self.settle_next(end_ns, answer);
                 }
             }
@@ -108,8 +109,10 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         }
         // Counted before it is answered: who has an answer finds it in the statistics.
         shift.block.settle(lane, outcome);
-        if promise.complete(answer) == Delivery::TooLate {
-            shift.block.recount(lane, outcome, Outcome::Abandoned);
+        match promise.complete(answer) {
+            Delivery::Delivered | Delivery::Unwanted => {}
+            Delivery::Woke => shift.note_woken(),
+            Delivery::TooLate => shift.block.recount(lane, outcome, Outcome::Abandoned),
         }
         // How long it all took is noted after the answer, which waits for nothing that can come later.
         let response_ns = end_ns.saturating_sub(stamp_ns);

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::shift::Shift;
 use crate::batch::{
-    Batching, Choice, CloseReason, Closed, Costs, Decision, Fate, Forming, INLINE, Situation,
+    Batching, Choice, CloseReason, Closed, Costs, Decision, Fate, Forming, Situation,
 };
 use crate::engine::Engine;
 use crate::reply::Promise;
@@ -37,7 +35,7 @@ pub(super) struct Due<R, E> {
 pub(crate) struct BatchShift<Q, R, E> {
     pub(super) shift: Shift<Q, R, E>,
     /// The batch that forms.
-    pub(super) tray: SmallVec<[Item<Q, R, E>; INLINE]>,
+    pub(super) tray: Vec<Item<Q, R, E>>,
     pub(super) forming: Forming,
     /// The size it is to have, 0 while that was not asked; and the most that it may hold for the sake of its deadlines.
     pub(super) target: usize,
@@ -66,7 +64,7 @@ pub(crate) struct BatchShift<Q, R, E> {
     /// When it last looked at the clock for the batch on the tray: readings cost as much as a claim.
     pub(super) now_ns: u64,
     /// The batch that runs, last one first, and since when.
-    pub(super) running: SmallVec<[Due<R, E>; INLINE]>,
+    pub(super) running: Vec<Due<R, E>>,
     pub(super) start_ns: u64,
 }
 
@@ -74,7 +72,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     pub(crate) fn new(shift: Shift<Q, R, E>) -> Self {
         Self {
             shift,
-            tray: SmallVec::new(),
+            tray: Vec::new(),
             forming: Forming::default(),
             target: 0,
             most: usize::MAX,
@@ -90,7 +88,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             missing: 0,
             dry_ns: 0,
             now_ns: 0,
-            running: SmallVec::new(),
+            running: Vec::new(),
             start_ns: 0,
         }
     }
@@ -136,7 +134,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     /// Takes what is there, as much as the batch may hold. Returns whether it holds anything.
     fn gather(&mut self, engine: &Engine<Q, R, E>) -> bool {
         let batching = engine.batching();
-        let mut now_ns = 0;
+        self.now_ns = 0;
         self.is_fresh = self.tray.is_empty();
         self.ran_dry = false;
         if self.target == 0 && !self.is_fresh {
@@ -155,25 +153,37 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                     continue;
                 }
             };
-            if now_ns == 0 {
-                now_ns = engine.clock.now_ns();
-            }
             if self.tray.is_empty() {
                 if batching.config.keyed {
                     self.held = item.due.key.take();
                     self.key = self.held;
                 }
                 self.target = batching.target(self.key);
-                self.shift.end_idle(now_ns, item.due.stamp_ns);
             }
-            self.lay(batching, item, now_ns);
+            self.lay(engine, item);
             if let Some(key) = self.key {
-                self.gather_alike(engine, key, now_ns);
+                self.gather_alike(engine, key);
                 break;
             }
         }
-        self.now_ns = now_ns;
+        if self.is_fresh
+            && let Some(first) = self.tray.first()
+        {
+            // As late as that, because a processor does not look beyond a reading of the clock, and what was taken may
+            // still be on its way from its submitter's CPU.
+            let (stamp_ns, now_ns) = (first.due.stamp_ns, self.now(engine));
+            self.forming.since_ns = now_ns;
+            self.shift.end_idle(now_ns, stamp_ns);
+        }
         !self.tray.is_empty()
+    }
+
+    /// When the lanes were last looked at, or if that was not timed, the time.
+    fn now(&mut self, engine: &Engine<Q, R, E>) -> u64 {
+        if self.now_ns == 0 {
+            self.now_ns = engine.clock.now_ns();
+        }
+        self.now_ns
     }
 
     /// A task was settled before it could be in a batch.
@@ -205,11 +215,13 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                 .any_ready(self.shift.seat.only(batching.urgent()))
     }
 
-    fn lay(&mut self, batching: &Batching, item: Item<Q, R, E>, now_ns: u64) {
+    fn lay(&mut self, engine: &Engine<Q, R, E>, item: Item<Q, R, E>) {
+        let batching = engine.batching();
         let deadline_ns = item.context.deadline_ns();
         let urgent = batching.is_urgent(item.due.lane);
         let accepted_ns = item.due.stamp_ns;
-        self.forming.join(now_ns, accepted_ns, deadline_ns, urgent);
+        self.forming
+            .join(self.now_ns, accepted_ns, deadline_ns, urgent);
         self.tray.push(item);
         if let Some(deadline_ns) = deadline_ns {
             let slack_ns = deadline_ns.saturating_sub(accepted_ns);
@@ -221,15 +233,14 @@ impl<Q, R, E> BatchShift<Q, R, E> {
         if let Some(tightest_ns) = self.forming.deadline_ns.filter(|_| deadline_ns.is_some()) {
             self.costs = self.costs.or_else(|| batching.costs(self.key));
             if self.costs.is_none() {
-                let left_ns = tightest_ns.saturating_sub(now_ns);
+                let left_ns = tightest_ns.saturating_sub(self.now(engine));
                 self.most = batching.most_within(self.key, left_ns, self.tray.len());
             }
         }
     }
 
     /// Takes more of the key whose first task is on the tray, and lets others have the rest.
-    fn gather_alike(&mut self, engine: &Engine<Q, R, E>, key: Key, now_ns: u64) {
-        let batching = engine.batching();
+    fn gather_alike(&mut self, engine: &Engine<Q, R, E>, key: Key) {
         loop {
             let room = self.target.min(self.most).saturating_sub(self.tray.len());
             let more = engine
@@ -243,7 +254,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             for (lane, (task, papers)) in more.tasks {
                 self.shift.claimed(lane);
                 match self.shift.examine(lane, task, papers, None) {
-                    Ok(item) => self.lay(batching, item, now_ns),
+                    Ok(item) => self.lay(engine, item),
                     Err(outcome) => self.note_unstarted(outcome),
                 }
             }
@@ -264,10 +275,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     /// Whether the batch on the tray closes now.
     pub(super) fn decide(&mut self, engine: &Engine<Q, R, E>) -> Decision {
         let batching = engine.batching();
-        if self.now_ns == 0 {
-            self.now_ns = engine.clock.now_ns();
-        }
-        let now_ns = self.now_ns;
+        let now_ns = self.now(engine);
         if self.dry_ns == 0 {
             self.dry_ns = now_ns;
         }
@@ -366,7 +374,7 @@ impl<Q, R, E> BatchShift<Q, R, E> {
     ) {
         let now_ns = self.now_ns;
         let mut fates = choice.into_iter().flat_map(|choice| &choice.fates);
-        let mut put_off = SmallVec::new();
+        let mut put_off = Vec::new();
         // Taken one by one, because the tray as a whole is large to move.
         self.tray.reverse();
         while let Some(mut item) = self.tray.pop() {
@@ -391,6 +399,6 @@ impl<Q, R, E> BatchShift<Q, R, E> {
             self.note_unstarted(outcome);
             self.shift.settle_item(item, outcome);
         }
-        self.keep(batching, &mut put_off);
+        self.keep(batching, put_off);
     }
 }

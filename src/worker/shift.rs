@@ -236,6 +236,11 @@ impl<Q, R, E> Shift<Q, R, E> {
         }
     }
 
+    /// An answer has woken somebody.
+    pub(super) fn note_woken(&mut self) {
+        self.woke = true;
+    }
+
     /// Whether an answer has woken somebody since this was last asked.
     pub(super) fn take_woke(&mut self) -> bool {
         std::mem::take(&mut self.woke)
@@ -392,11 +397,12 @@ impl<Q, R, E> Shift<Q, R, E> {
         self.block.start_task_of(lane, context);
     }
 
-    /// The worker has run out of tasks.
-    pub(super) fn went_idle(&mut self) {
+    /// The worker has run out of tasks. Returns since when.
+    pub(super) fn went_idle(&mut self) -> u64 {
         if self.idle_since_ns == 0 {
             self.idle_since_ns = self.engine.clock.now_ns();
         }
+        self.idle_since_ns
     }
 
     /// The idle spell is longer than a spin, and worth its clock readings.

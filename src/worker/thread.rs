@@ -8,7 +8,7 @@ use super::shift::Shift;
 use crate::cpus;
 use crate::engine::Engine;
 use crate::idle::Search;
-use crate::idle::pace::{self, Yielding};
+use crate::idle::pace::{self, Cadence, Yielding};
 use crate::panics;
 use crate::service::Service;
 use crate::sync::{hint, thread};
@@ -83,6 +83,7 @@ pub(crate) struct Searcher<Q, R, E> {
     /// Its own: a count of references would be written each time by each worker.
     engine: Arc<Engine<Q, R, E>>,
     yielding: Yielding,
+    cadence: Cadence,
 }
 
 impl<Q, R, E> Searcher<Q, R, E> {
@@ -90,6 +91,7 @@ impl<Q, R, E> Searcher<Q, R, E> {
         Self {
             engine,
             yielding: Yielding::default(),
+            cadence: Cadence::default(),
         }
     }
 
@@ -100,9 +102,9 @@ impl<Q, R, E> Searcher<Q, R, E> {
     /// Until there is a task or the pool closes.
     #[inline(never)]
     pub(crate) fn find(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
-        shift.went_idle();
+        let idle_since_ns = shift.went_idle();
         let mut search = self.engine.roster.begin_search(shift.worker);
-        let mut found = self.watch(shift);
+        let mut found = self.watch(shift, idle_since_ns);
         let engine = &*self.engine;
         loop {
             if found || engine.wants_keeper() || shift.is_over() {
@@ -114,10 +116,12 @@ impl<Q, R, E> Searcher<Q, R, E> {
     }
 
     /// Polls the lanes: with pauses if nobody else does, then between yields.
-    fn watch(&mut self, shift: &mut Shift<Q, R, E>) -> bool {
+    fn watch(&mut self, shift: &mut Shift<Q, R, E>, now_ns: u64) -> bool {
         let engine = &*self.engine;
         // Whoever was just woken may need this CPU.
-        if !shift.take_woke() && engine.roster.may_spin(shift.worker, cpus::usable()) {
+        let woke = shift.take_woke();
+        let is_sparse = self.cadence.is_sparse(now_ns);
+        if !woke && engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
                 if engine.shards.any_ready(shift.seat) {
                     return shift.has_next();
@@ -132,7 +136,7 @@ impl<Q, R, E> Searcher<Q, R, E> {
             false => pace::YIELDS,
         };
         let yields = self.yielding.allowance(wanted);
-        if yields == 0 {
+        if yields == 0 && !(woke && is_sparse) {
             // On a loaded host a yield gives the CPU away for long, and to sleep does so too.
             for _ in 0..pace::loaded_spins() {
                 if engine.shards.any_ready(shift.seat) {

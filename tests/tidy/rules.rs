@@ -47,8 +47,8 @@ pub(crate) const RULES: [(&str, Rule); 8] = [
 const UNSAFE: [&str; 10] = [
     // Slots are handed between threads by their sequence.
     "src/lane/ring.rs",
-    // An instruction that no safe function stands for.
-    "src/lane/prefetch.rs",
+    // Instructions that no safe function stands for.
+    "src/sync/prefetch.rs",
     // Two owners share a slot by its state; the slab frees it.
     "src/reply/slot.rs",
     "src/reply/slab.rs",

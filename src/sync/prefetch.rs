@@ -1,4 +1,4 @@
-//! Asks for a cache line before it is needed.
+//! Asks for cache lines before they are needed.
 #![cfg_attr(
     target_arch = "x86_64",
     expect(
@@ -17,7 +17,7 @@
     )
 )]
 #[inline(always)]
-pub(super) fn for_writing<T>(place: &T) {
+pub(crate) fn for_writing<T>(place: &T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instruction changes no memory, register or flag, and never faults; a processor that does not know
     // it does nothing.
@@ -27,6 +27,19 @@ pub(super) fn for_writing<T>(place: &T) {
             in(reg) std::ptr::from_ref(place),
             options(nomem, nostack, preserves_flags)
         );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = place;
+}
+
+/// Asks for the line that `place` begins in, for a thread that is about to read it. A hint: nothing depends on it.
+#[inline(always)]
+pub(crate) fn for_reading<T>(place: &T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction reads nothing and never faults, and every x86-64 processor has it.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
