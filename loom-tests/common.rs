@@ -19,7 +19,7 @@ use crate::schedule::SchedulingStrategy;
 use crate::schedule::shards::{Seat, Shard};
 use crate::service::{Service, service_fn};
 use crate::sync::thread as facade;
-use crate::task::{Offer, Papers, Task, TaskContext};
+use crate::task::{Filed, Offer, Task, TaskContext};
 use crate::worker::shift::Shift;
 use crate::worker::thread as worker_thread;
 
@@ -138,7 +138,7 @@ pub(super) fn spawn_caller(engine: &Arc<Engine>, request: u32) -> JoinHandle<Opt
 pub(super) fn shards_for(
     engine: &Engine,
     seat: Seat,
-) -> impl Iterator<Item = &Shard<Task<u32, u32, ()>, Papers>> {
+) -> impl Iterator<Item = &Shard<Task<u32, u32, ()>, Filed>> {
     let shards = &engine.shards;
     let apart = shards.apart().expect("tasks are placed");
     let may = move |shard: &usize| shards.may_steal() || shards.is_home(seat.worker, *shard, apart);

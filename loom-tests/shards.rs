@@ -18,7 +18,7 @@ use crate::schedule::SchedulingStrategy::RoundRobin;
 use crate::service::service_fn;
 use crate::sync::Mutation;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::task::{Offer, Papers, Task, TaskContext};
+use crate::task::{Filed, Offer, Task, TaskContext};
 
 /// The engine under a placement by turns.
 fn engine(workers: usize, stealing: bool) -> Arc<Engine> {
@@ -217,7 +217,7 @@ impl Leaver {
     }
 
     /// The shard, if it was left open.
-    fn left_open(&self) -> Option<&LaneSet<Task<u32, u32, ()>, Papers>> {
+    fn left_open(&self) -> Option<&LaneSet<Task<u32, u32, ()>, Filed>> {
         let apart = self.engine.shards.apart().expect("tasks are placed");
         let is_open = Flaw::LeaveOpen.is_built_in() && self.left.load(Ordering::SeqCst) != 0;
         is_open.then_some(&apart.shards[0].tasks)

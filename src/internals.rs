@@ -7,7 +7,7 @@
 use std::mem::MaybeUninit;
 
 use crate::lane::{self, Claim, Make, Refusal};
-use crate::task::{Papers, Task};
+use crate::task::{Filed, Task};
 use crate::worker::LONGEST_RUN;
 
 /// The ring of a lane.
@@ -122,5 +122,5 @@ impl<T> Ring<T> {
 
 /// Bytes that a lane takes for each task it can hold.
 pub const fn slot_bytes<Q, R, E>() -> usize {
-    lane::Ring::<Task<Q, R, E>, Papers>::SLOT_BYTES
+    lane::Ring::<Task<Q, R, E>, Filed>::SLOT_BYTES
 }

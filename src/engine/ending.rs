@@ -13,7 +13,7 @@ use crate::schedule::shards::{Apart, Seat};
 use crate::stats::WorkerBlock;
 use crate::sync::atomic::Ordering;
 use crate::sync::{MutexGuard, thread};
-use crate::task::{Outcome, Papers, Task, TaskContext};
+use crate::task::{Filed, Outcome, Task, TaskContext};
 
 /// Whether a pool is closed, and which places have no worker.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// Takes the runs of keys whose tasks were abandoned.
-    fn end_runs(&self, apart: &Apart<Task<Q, R, E>, Papers>) {
+    fn end_runs(&self, apart: &Apart<Task<Q, R, E>, Filed>) {
         // A run that is about to come belongs to a submitter that is about to announce it.
         while self.strands.is_announcing() {
             thread::yield_now();
@@ -144,7 +144,7 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     fn abandon_set(
         &self,
-        set: &LaneSet<Task<Q, R, E>, Papers>,
+        set: &LaneSet<Task<Q, R, E>, Filed>,
         take_back: &mut impl FnMut(TakenBack<Q>),
     ) {
         for lane in 0..set.len() {
@@ -155,7 +155,7 @@ impl<Q, R, E> Engine<Q, R, E> {
                     thread::yield_now();
                     continue;
                 };
-                let context = papers.map_or(TaskContext::new(), |papers| papers.context);
+                let context = papers.map_or(TaskContext::new(), |Filed(papers)| papers.context);
                 self.abandon(lane, task, context, take_back);
             }
         }

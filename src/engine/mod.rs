@@ -43,13 +43,13 @@ use crate::stats::{Front, Watch, WorkerBlock};
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::counter;
-use crate::task::{Answer, Papers, Task, TaskPriority};
+use crate::task::{Answer, Filed, Papers, Task, TaskPriority};
 
 /// Spreads positions, so that a periodic load is sampled evenly: 2^64 divided by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 pub(crate) struct Engine<Q, R, E> {
-    pub(crate) shards: Shards<Task<Q, R, E>, Papers>,
+    pub(crate) shards: Shards<Task<Q, R, E>, Filed>,
     pub(crate) strands: Strands<(Task<Q, R, E>, Papers)>,
     pub(crate) placement: Placement,
     pub(crate) balancer: Balancer,
@@ -233,7 +233,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// A place at the gate of a lane.
-    pub(crate) fn turn(&self, lane: usize) -> Turn<'_, Ring<Task<Q, R, E>, Papers>> {
+    pub(crate) fn turn(&self, lane: usize) -> Turn<'_, Ring<Task<Q, R, E>, Filed>> {
         let lane = self.shards.shared.lane(lane);
         Turn::new(&lane.gate, &lane.ring)
     }

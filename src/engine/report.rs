@@ -10,7 +10,7 @@ use crate::schedule::{SchedulingStatistics, WorkerMetrics, evenness};
 use crate::stats::{
     LaneStatistics, Life, WorkerBlock, WorkerHealthStatus, WorkerPoolStatistics, WorkerStatistics,
 };
-use crate::task::{Outcome, Papers, Task};
+use crate::task::{Filed, Outcome, Task};
 
 impl<Q, R, E> Engine<Q, R, E> {
     /// Workers that run a task now.
@@ -73,7 +73,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// The rings of one lane: the shared one and each worker's.
-    fn rings(&self, lane: usize) -> impl Iterator<Item = &Ring<Task<Q, R, E>, Papers>> {
+    fn rings(&self, lane: usize) -> impl Iterator<Item = &Ring<Task<Q, R, E>, Filed>> {
         let shards = self.shards.apart().map(|apart| apart.shards.iter());
         let sets = shards.into_iter().flatten().map(|shard| &shard.tasks);
         let sets = std::iter::once(&self.shards.shared).chain(sets);

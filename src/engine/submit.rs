@@ -14,7 +14,7 @@ use crate::schedule::shards::{Apart, Seat, Shard};
 use crate::schedule::strands::Admitted;
 use crate::schedule::{Key, SchedulingStrategy};
 use crate::sync::thread;
-use crate::task::{Offer, Papers, Task, TaskContext};
+use crate::task::{Filed, Offer, Task, TaskContext};
 
 /// An offer to the engine that stamps it.
 struct Offered<'a, Q, R, E> {
@@ -24,9 +24,9 @@ struct Offered<'a, Q, R, E> {
     stamp_ns: u64,
 }
 
-impl<Q, R, E> Make<Task<Q, R, E>, Papers> for Offered<'_, Q, R, E> {
+impl<Q, R, E> Make<Task<Q, R, E>, Filed> for Offered<'_, Q, R, E> {
     #[inline(always)]
-    fn make(self, claim: Claim<'_, Papers>) -> Task<Q, R, E> {
+    fn make(self, claim: Claim<'_, Filed>) -> Task<Q, R, E> {
         let stamp_ns = match self.stamp_ns {
             0 => self.engine.stamp_ns(claim.position()),
             known_ns => known_ns,
@@ -68,7 +68,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     #[inline(always)]
     fn push(
         &self,
-        set: &LaneSet<Task<Q, R, E>, Papers>,
+        set: &LaneSet<Task<Q, R, E>, Filed>,
         offer: Offer<Q, R, E>,
         stamp_ns: u64,
     ) -> Result<(), (Refusal, Offer<Q, R, E>)> {
@@ -196,7 +196,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     fn choose(
         &self,
         plan: Plan,
-        apart: &Apart<Task<Q, R, E>, Papers>,
+        apart: &Apart<Task<Q, R, E>, Filed>,
         lane: usize,
     ) -> Option<usize> {
         let queued = |worker| self.outstanding(apart, worker);
@@ -220,7 +220,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     fn call_for(
         &self,
         worker: usize,
-        shard: &Shard<Task<Q, R, E>, Papers>,
+        shard: &Shard<Task<Q, R, E>, Filed>,
         lane: usize,
     ) -> Attention {
         if self.shards.is_open_to_all(worker) {
@@ -299,7 +299,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// The worker that is to take a key's tasks or a part of a batch.
-    fn balance(&self, apart: &Apart<Task<Q, R, E>, Papers>, lane: usize) -> usize {
+    fn balance(&self, apart: &Apart<Task<Q, R, E>, Filed>, lane: usize) -> usize {
         let load = |worker| self.load(apart, worker);
         let ticket = self.placement.ticket();
         let takers = self.shards.crew.takers(lane);
@@ -310,7 +310,7 @@ impl<Q, R, E> Engine<Q, R, E> {
         choice.worker
     }
 
-    fn load(&self, apart: &Apart<Task<Q, R, E>, Papers>, worker: usize) -> Load {
+    fn load(&self, apart: &Apart<Task<Q, R, E>, Filed>, worker: usize) -> Load {
         let outstanding = self.outstanding(apart, worker);
         let response_ns = self.blocks[worker]
             .response
@@ -322,7 +322,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     }
 
     /// Tasks in a worker's lanes and the one it runs.
-    pub(crate) fn outstanding(&self, apart: &Apart<Task<Q, R, E>, Papers>, worker: usize) -> u64 {
+    pub(crate) fn outstanding(&self, apart: &Apart<Task<Q, R, E>, Filed>, worker: usize) -> u64 {
         let runs = u64::from(self.blocks[worker].running().is_some());
         apart.shards.get(worker).map_or(0, queued_in) + runs
     }
@@ -419,7 +419,7 @@ impl<Q, R, E> Engine<Q, R, E> {
 
     fn push_n<A>(
         &self,
-        set: &LaneSet<Task<Q, R, E>, Papers>,
+        set: &LaneSet<Task<Q, R, E>, Filed>,
         lane: usize,
         offers: &mut SmallVec<A>,
         notify: impl Fn() -> Attention,
@@ -447,7 +447,7 @@ impl<Q, R, E> Engine<Q, R, E> {
     ///
     /// A processor does not look beyond a reading of the clock, so it is better read before the claim than between that
     /// and what follows; what workers' CPUs have of what is needed for all that comes meanwhile.
-    fn early_stamp_ns(&self, set: &LaneSet<Task<Q, R, E>, Papers>, lane: usize) -> u64 {
+    fn early_stamp_ns(&self, set: &LaneSet<Task<Q, R, E>, Filed>, lane: usize) -> u64 {
         if self.sample_mask != 0 {
             return 0;
         }
@@ -490,7 +490,7 @@ fn occupied<T, X: Annex<T>>(apart: &Apart<T, X>, worker: usize) -> Option<(usize
 }
 
 /// Tasks and runs in a worker's lanes.
-pub(super) fn queued_in<Q, R, E>(shard: &Shard<Task<Q, R, E>, Papers>) -> u64 {
+pub(super) fn queued_in<Q, R, E>(shard: &Shard<Task<Q, R, E>, Filed>) -> u64 {
     let all = shard.tasks.all();
     (shard.tasks.waiting(all) + shard.runs.waiting(all)) as u64
 }

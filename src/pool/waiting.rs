@@ -7,13 +7,13 @@ use crate::engine::Engine;
 use crate::lane::{Refusal, Ring};
 use crate::schedule::Key;
 use crate::schedule::strands::KeyedLane;
-use crate::task::{Offer, Papers, Task};
+use crate::task::{Filed, Offer, Task};
 
 /// One submitter's places in the queues for room.
 pub(super) struct Waiting<'a, Q, R, E> {
     engine: &'a Engine<Q, R, E>,
     lane: usize,
-    turn: Turn<'a, Ring<Task<Q, R, E>, Papers>>,
+    turn: Turn<'a, Ring<Task<Q, R, E>, Filed>>,
     /// For a task that waits in the order of its key.
     keyed: Option<(Key, Turn<'a, KeyedLane>)>,
     /// Whether there is room, but not for more tasks of the key.

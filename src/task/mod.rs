@@ -28,22 +28,24 @@ pub(crate) struct Task<Q, R, E> {
 }
 
 /// What few tasks carry beside their request: those whose caller said something, and those that are timed.
-///
-/// A cache line to itself: a submitter shall not have to wait for the papers of the task before, which its worker
-/// has just read.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
 pub(crate) struct Papers {
     pub(crate) context: TaskContext,
     /// When it was accepted, in nanoseconds of the pool's clock; 0 if it is not in the sample.
     pub(crate) stamp_ns: u64,
 }
 
-impl<Q, R, E> Annex<Task<Q, R, E>> for Papers {
-    const BLANK: Self = Self {
+/// Papers in a lane. They have a cache line to themselves: a submitter shall not have to wait for that of the task before,
+/// which its worker has just read.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(crate) struct Filed(pub(crate) Papers);
+
+impl<Q, R, E> Annex<Task<Q, R, E>> for Filed {
+    const BLANK: Self = Self(Papers {
         context: TaskContext::EMPTY,
         stamp_ns: u64::MAX,
-    };
+    });
 
     #[inline(always)]
     fn goes_with(task: &Task<Q, R, E>) -> bool {
@@ -63,13 +65,13 @@ pub(crate) struct Offer<Q, R, E> {
 impl<Q, R, E> Offer<Q, R, E> {
     /// The task, stamped so, for the lane that takes it.
     #[inline(always)]
-    pub(crate) fn accept(mut self, mut claim: Claim<'_, Papers>, stamp_ns: u64) -> Task<Q, R, E> {
+    pub(crate) fn accept(mut self, mut claim: Claim<'_, Filed>, stamp_ns: u64) -> Task<Q, R, E> {
         if stamp_ns != 0 || !self.context.is_empty() {
             self.promise.mark();
-            claim.lay_down(Papers {
+            claim.lay_down(Filed(Papers {
                 context: self.context,
                 stamp_ns,
-            });
+            }));
         }
         Task {
             request: self.request,

@@ -15,7 +15,7 @@ use crate::lane::LaneSet;
 use crate::lane::pick::LaneBits;
 use crate::reply::Promise;
 use crate::schedule::Key;
-use crate::task::{Answer, Papers, Task};
+use crate::task::{Answer, Filed, Papers, Task};
 
 /// How many tasks a claim takes at most.
 pub(crate) const LONGEST_RUN: usize = 16;
@@ -27,7 +27,7 @@ pub(crate) const LONGEST_RUN: usize = 16;
 /// before `next`; the others hold nothing. Beside a place with a marked promise lie its papers.
 pub(super) struct Hand<Q, R, E> {
     places: [MaybeUninit<Task<Q, R, E>>; LONGEST_RUN],
-    papers: [MaybeUninit<Papers>; LONGEST_RUN],
+    papers: [MaybeUninit<Filed>; LONGEST_RUN],
     lane: usize,
     /// The lane of the next task, or of the one that is played.
     front: usize,
@@ -93,7 +93,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     #[inline(always)]
     pub(super) fn claim(
         &mut self,
-        lanes: &LaneSet<Task<Q, R, E>, Papers>,
+        lanes: &LaneSet<Task<Q, R, E>, Filed>,
         lane: usize,
         most: usize,
         sharers: usize,
@@ -115,7 +115,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     ///
     /// # Panics
     /// When none has been played.
-    pub(super) fn overtake(&mut self, lanes: &LaneSet<Task<Q, R, E>, Papers>, lane: usize) -> bool {
+    pub(super) fn overtake(&mut self, lanes: &LaneSet<Task<Q, R, E>, Filed>, lane: usize) -> bool {
         let front = self.room_in_front();
         let (places, papers) = (
             &mut self.places[front..=front],
@@ -146,7 +146,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     #[inline(never)]
     pub(super) fn take(
         &mut self,
-        lanes: &LaneSet<Task<Q, R, E>, Papers>,
+        lanes: &LaneSet<Task<Q, R, E>, Filed>,
         lane: usize,
         most: usize,
         sharers: usize,
@@ -171,7 +171,7 @@ impl<Q, R, E> Hand<Q, R, E> {
             self.room_in_front()
         };
         self.places[place].write(task);
-        self.papers[place].write(papers);
+        self.papers[place].write(Filed(papers));
         self.next = place;
         self.front = lane;
         self.key = Some(key);
@@ -227,7 +227,7 @@ impl<Q, R, E> Hand<Q, R, E> {
     pub(super) fn papers(&self) -> Option<&Papers> {
         let has_papers = self.promise().is_some_and(Promise::is_marked);
         // SAFETY: beside a place with a marked promise lie papers, and the one before `next` is open.
-        has_papers.then(|| unsafe { self.papers[self.next - 1].assume_init_ref() })
+        has_papers.then(|| unsafe { &self.papers[self.next - 1].assume_init_ref().0 })
     }
 
     /// Ends the play of a task and takes its promise.
@@ -262,14 +262,14 @@ mod tests {
 
     type Token = Arc<()>;
 
-    fn lanes(lane: usize, tokens: &[Token]) -> LaneSet<Task<Token, (), ()>, Papers> {
+    fn lanes(lane: usize, tokens: &[Token]) -> LaneSet<Task<Token, (), ()>, Filed> {
         let lanes = LaneSet::new([LONGEST_RUN, LONGEST_RUN]);
         for token in tokens {
             let task = Task {
                 request: Arc::clone(token),
                 promise: Promise::default(),
             };
-            let make = |_: Claim<'_, Papers>| task;
+            let make = |_: Claim<'_, Filed>| task;
             assert!(lanes.push_with(lane, make).is_ok(), "the lane has room");
         }
         lanes

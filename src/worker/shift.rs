@@ -33,8 +33,8 @@ pub(crate) struct Shift<Q, R, E> {
     idle_since_ns: u64,
     /// Whether this idle spell was longer than a spin.
     idle_for_long: bool,
-    /// Whether an answer has woken its caller since the worker last ran out of tasks.
-    woke: bool,
+    /// How many answers have woken their callers since the worker last ran out of tasks.
+    woken: u64,
     /// Whether the worker has gone: what its place has is another's from then on.
     gone: bool,
     /// Why the worker ends, if it was not the pool's wish.
@@ -59,7 +59,7 @@ impl<Q, R, E> Shift<Q, R, E> {
             start_ns: 0,
             idle_since_ns: 0,
             idle_for_long: false,
-            woke: false,
+            woken: 0,
             gone: false,
             reason: None,
         }
@@ -212,7 +212,7 @@ impl<Q, R, E> Shift<Q, R, E> {
         self.block.settle(lane, outcome);
         match promise.complete(answer) {
             Delivery::Delivered | Delivery::Unwanted => {}
-            Delivery::Woke => self.woke = true,
+            Delivery::Woke => self.note_woken(),
             Delivery::TooLate => self.block.recount(lane, outcome, Outcome::Abandoned),
         }
         if self.hand.is_keyed() {
@@ -238,12 +238,12 @@ impl<Q, R, E> Shift<Q, R, E> {
 
     /// An answer has woken somebody.
     pub(super) fn note_woken(&mut self) {
-        self.woke = true;
+        self.woken += 1;
     }
 
-    /// Whether an answer has woken somebody since this was last asked.
-    pub(super) fn take_woke(&mut self) -> bool {
-        std::mem::take(&mut self.woke)
+    /// How many answers have woken somebody since this was last asked.
+    pub(super) fn take_woken(&mut self) -> u64 {
+        std::mem::take(&mut self.woken)
     }
 
     #[cold]

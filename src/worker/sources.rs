@@ -15,7 +15,7 @@ use crate::schedule::Key;
 use crate::schedule::shards::{Apart, Seat, Shard};
 use crate::schedule::strands::Taken;
 use crate::stats::WorkerBlock;
-use crate::task::{Papers, Task};
+use crate::task::{Filed, Task};
 
 /// The sets of one worker.
 pub(super) struct Sources {
@@ -72,7 +72,7 @@ impl Sources {
     fn find_homes<Q, R, E>(
         &mut self,
         engine: &Engine<Q, R, E>,
-        apart: &Apart<Task<Q, R, E>, Papers>,
+        apart: &Apart<Task<Q, R, E>, Filed>,
     ) {
         self.epoch = apart.epoch();
         let is_home = |shard: &usize| engine.shards.is_home(self.seat.worker, *shard, apart);
@@ -110,7 +110,7 @@ impl Sources {
     fn take_at<Q, R, E>(
         &self,
         engine: &Engine<Q, R, E>,
-        apart: &Apart<Task<Q, R, E>, Papers>,
+        apart: &Apart<Task<Q, R, E>, Filed>,
         hand: &mut Hand<Q, R, E>,
         lane: usize,
         place: usize,
@@ -190,7 +190,7 @@ impl Sources {
     }
 }
 
-fn hints_of<Q, R, E>(shard: &Shard<Task<Q, R, E>, Papers>) -> LaneBits {
+fn hints_of<Q, R, E>(shard: &Shard<Task<Q, R, E>, Filed>) -> LaneBits {
     shard.tasks.hint().lanes() | shard.runs.hint().lanes()
 }
 

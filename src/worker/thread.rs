@@ -118,10 +118,11 @@ impl<Q, R, E> Searcher<Q, R, E> {
     /// Polls the lanes: with pauses if nobody else does, then between yields.
     fn watch(&mut self, shift: &mut Shift<Q, R, E>, now_ns: u64) -> bool {
         let engine = &*self.engine;
+        let woken = shift.take_woken();
+        // A single caller, who comes seldom.
+        let was_rare = self.cadence.is_sparse(now_ns) && woken == 1;
         // Whoever was just woken may need this CPU.
-        let woke = shift.take_woke();
-        let is_sparse = self.cadence.is_sparse(now_ns);
-        if !woke && engine.roster.may_spin(shift.worker, cpus::usable()) {
+        if woken == 0 && engine.roster.may_spin(shift.worker, cpus::usable()) {
             for _ in 0..pace::worker_spins() {
                 if engine.shards.any_ready(shift.seat) {
                     return shift.has_next();
@@ -136,7 +137,7 @@ impl<Q, R, E> Searcher<Q, R, E> {
             false => pace::YIELDS,
         };
         let yields = self.yielding.allowance(wanted);
-        if yields == 0 && !(woke && is_sparse) {
+        if yields == 0 && !was_rare {
             // On a loaded host a yield gives the CPU away for long, and to sleep does so too.
             for _ in 0..pace::loaded_spins() {
                 if engine.shards.any_ready(shift.seat) {
