@@ -150,10 +150,6 @@ impl<R, E> Answers<R, E> {
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Result<R, ProcessingError<E>>> {
         self.answers.drain(..)
     }
-
-    pub(crate) fn into_inner(self) -> SmallVec<[Result<R, ProcessingError<E>>; INLINE]> {
-        self.answers
-    }
 }
 
 impl<R, E> FromIterator<Result<R, E>> for Answers<R, E> {
@@ -308,13 +304,13 @@ mod tests {
     fn a_panic_in_one_answer_leaves_the_others() {
         let mut batch = Batch::forming();
         (1..=3).for_each(|n| batch.push(n, TaskContext::new()));
-        let answers = batch.answer_each(|n, _| match n {
+        let mut answers = batch.answer_each(|n, _| match n {
             1 => Ok(10),
             2 => panic!("two"),
             _ => Err("three"),
         });
         assert_eq!(answers.len(), 3);
-        let answers: Vec<_> = answers.into_inner().into_iter().collect();
+        let answers: Vec<_> = answers.drain().collect();
         assert_eq!(
             answers,
             [

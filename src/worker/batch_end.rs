@@ -27,10 +27,10 @@ impl<Q, R, E> BatchShift<Q, R, E> {
                     self.settle_next(end_ns, answer);
                 }
             }
-            Ok(answers) => {
+            Ok(mut answers) => {
                 let (asked, answered) = (requests, answers.len());
                 // One by one: a second panic while the first one unwinds would end the process.
-                answers.into_inner().into_iter().for_each(panics::discard);
+                answers.drain().for_each(panics::discard);
                 while !self.running.is_empty() {
                     self.settle_next(end_ns, Err(ProcessingError::Unanswered { asked, answered }));
                 }
