@@ -49,6 +49,7 @@ impl<Q, R, E> Engine<Q, R, E> {
         if plan.is_usual() {
             self.submit_shared(offer)
         } else if plan.is_usual_of_batches() && !offer.context.has_deadline() {
+            // What `place` would come to, at the end of a longer way that a request to an idle pool waits for.
             self.place_shared(offer)
         } else {
             self.place(plan, offer)
