@@ -16,7 +16,8 @@
 //! submitter looks once more afterwards whether the shard is left, and if it is, calls whoever comes. A worker in the
 //! same place takes the shard over again.
 //!
-//! A shard is made when the first worker comes to its place; places that never had one are in no loop.
+//! A shard is made when the first worker comes to its place, with those of the places below that nobody has come to
+//! yet, which count as left; so loops go over the general places until the first that has none.
 //!
 //! # Nothing is left behind
 //!
@@ -196,7 +197,8 @@ impl<T, X: Annex<T>> Shards<T, X> {
         self.stealing
     }
 
-    /// Makes the sets beside the shared one, with a shard for each worker that there is.
+    /// Makes the sets beside the shared one, with a shard for each place that ever had a worker. Who makes them while
+    /// workers come and go holds the engine's lock, and leaves the shards of those who have ended.
     pub(crate) fn make_apart(&self) -> &Apart<T, X> {
         // Before the sets are there, so that whoever uses them has pointed to them.
         self.shared.point_elsewhere();
@@ -205,8 +207,8 @@ impl<T, X: Annex<T>> Shards<T, X> {
                 places: (0..self.crew.places()).map(|_| OnceLock::new()).collect(),
                 first_reserved: self.crew.first_reserved(),
             };
-            for place in self.crew.present() {
-                shards.places[place] = OnceLock::from(self.make_shard());
+            for place in self.crew.used() {
+                shards.places[place] = OnceLock::from(self.make_shard(0));
             }
             Apart {
                 runs: LaneSet::new(self.capacities()),
@@ -221,11 +223,11 @@ impl<T, X: Annex<T>> Shards<T, X> {
     }
 
     /// A lane of each shard holds the worker's part of what the shared one holds, rounded up.
-    fn make_shard(&self) -> Box<Shard<T, X>> {
+    fn make_shard(&self, left: usize) -> Box<Shard<T, X>> {
         Box::new(Shard {
             tasks: LaneSet::new(self.capacities().map(|all| all.div_ceil(self.parts))),
             runs: LaneSet::new(self.capacities()),
-            left: AtomicUsize::new(0),
+            left: AtomicUsize::new(left),
         })
     }
 
@@ -377,8 +379,14 @@ impl<T, X: Annex<T>> Shards<T, X> {
         let Some(apart) = self.apart() else {
             return;
         };
+        if worker < apart.shards.first_reserved {
+            // Whoever was to come to a place below may come later, or never.
+            for place in &apart.shards.places[..worker] {
+                place.get_or_init(|| self.make_shard(1));
+            }
+        }
         let place = &apart.shards.places[worker];
-        let shard = place.get_or_init(|| self.make_shard());
+        let shard = place.get_or_init(|| self.make_shard(0));
         self.hand_over(apart, shard, 0);
         // Who reads the word in his last look after this sees the shard; who has read it before is woken.
         self.shared.point_elsewhere();
