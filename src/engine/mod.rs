@@ -28,6 +28,7 @@ use crate::batch::Batching;
 use crate::clock::Clock;
 use crate::config::WorkerPoolConfig;
 use crate::events::{Events, PoolEvent};
+use crate::idle::caller::CallerLuck;
 use crate::idle::pace::Luck;
 use crate::idle::{Roster, Sleeper};
 use crate::lane::Ring;
@@ -63,9 +64,9 @@ pub(crate) struct Engine<Q, R, E> {
     /// Whether the pool is closed and who has ended, for those who change what depends on it.
     lifecycle: Mutex<Lifecycle>,
     /// Whether blocked callers of this pool do well to spin.
-    pub(crate) luck: Luck,
+    pub(crate) luck: CallerLuck,
     /// Whether async ones do.
-    pub(crate) async_luck: Luck,
+    pub(crate) async_luck: CallerLuck,
     /// Whether submitters do well to yield while a lane is full.
     pub(crate) room_luck: Luck,
     pub(crate) config: WorkerPoolConfig,
@@ -140,8 +141,8 @@ impl<Q, R, E> Engine<Q, R, E> {
             watch,
             events: Events::new(),
             lifecycle: Mutex::new(Lifecycle::new(places, &shards.crew)),
-            luck: Luck::new(),
-            async_luck: Luck::new(),
+            luck: CallerLuck::new(),
+            async_luck: CallerLuck::new(),
             room_luck: Luck::new(),
             sample_mask: u64::from(sample_every.next_power_of_two() - 1) << 32,
             priority_lanes: TaskPriority::ALL.map(|priority| priority.lane(lanes)),

@@ -3,8 +3,25 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::Attention;
 use super::pace::{self, Luck};
 use crate::sync::{hint, thread};
+
+/// What the callers of one kind have found about polling for their answers.
+#[derive(Debug)]
+pub(crate) struct CallerLuck {
+    with_awake: Luck,
+    with_woken: Luck,
+}
+
+impl CallerLuck {
+    pub(crate) fn new() -> Self {
+        Self {
+            with_awake: Luck::new(),
+            with_woken: Luck::new(),
+        }
+    }
+}
 
 /// Polls until ready, parking in between; `None` when the deadline passes first.
 ///
@@ -34,20 +51,33 @@ pub(crate) fn wait<T>(
     })
 }
 
-/// Polls for a moment before the caller parks, if that has paid lately.
+/// Polls for a while before the caller parks, if that has paid lately.
 #[inline]
-pub(crate) fn spin(luck: &Luck, done: impl Fn() -> bool) {
-    spin_for(pace::caller_spins(), luck, done);
+pub(crate) fn spin(luck: &CallerLuck, attention: Attention, done: impl Fn() -> bool) {
+    match attention {
+        Attention::Woken => spin_for(pace::arrival_spins(), &luck.with_woken, done),
+        _ => spin_for(pace::caller_spins(), &luck.with_awake, done),
+    }
 }
 
-/// Polls for a moment before an async caller gives its thread to others, if it seems to have that to itself and it has
-/// paid lately: to be woken costs twenty times what a quick answer does. `is_quick` says whether somebody looks for
-/// work. To be called once for each request, so that it is known who calls here.
+/// Polls for a while before an async caller gives its thread to others, if it seems to have that to itself and it has
+/// paid lately: to be woken costs twenty times what a quick answer does. From workers that are all busy none is
+/// expected. To be called once for each request, so that it is known who calls here.
 #[inline]
-pub(crate) fn linger(luck: &Luck, context: &Context<'_>, is_quick: bool, done: impl Fn() -> bool) {
+pub(crate) fn linger(
+    luck: &CallerLuck,
+    context: &Context<'_>,
+    attention: Attention,
+    done: impl Fn() -> bool,
+) {
     let caller = address_of(context);
-    if thread::with_company(|company| company.comes(caller)) && is_quick {
-        spin_for(pace::linger_spins(), luck, done);
+    if !thread::with_company(|company| company.comes(caller)) {
+        return;
+    }
+    match attention {
+        Attention::Searching => spin_for(pace::linger_spins(), &luck.with_awake, done),
+        Attention::Woken => spin_for(pace::arrival_spins(), &luck.with_woken, done),
+        Attention::Busy => {}
     }
 }
 
@@ -95,9 +125,9 @@ mod tests {
     }
 
     /// Comes with a request. Returns how often the caller looked for its answer.
-    fn looks(context: &Context<'_>, is_quick: bool) -> u32 {
+    fn looks(context: &Context<'_>, attention: Attention) -> u32 {
         let looks = Cell::new(0);
-        linger(&Luck::new(), context, is_quick, || {
+        linger(&CallerLuck::new(), context, attention, || {
             looks.set(looks.get() + 1);
             true
         });
@@ -105,13 +135,32 @@ mod tests {
     }
 
     #[test]
-    fn who_has_the_thread_to_itself_lingers_while_somebody_looks_for_work() {
+    fn who_has_the_thread_to_itself_lingers_unless_all_are_busy() {
+        use Attention::{Busy, Searching, Woken};
+
         let spins = u32::from(pace::linger_spins() > 0);
         let [one, other] = [(); 2].map(|()| Waker::from(Arc::new(Bell)));
         let [one, other] = [&one, &other].map(Context::from_waker);
-        assert_eq!(looks(&one, true), 0);
+        assert_eq!(looks(&one, Searching), 0);
         gives_way(&one);
-        assert_eq!((looks(&one, false), looks(&one, true)), (0, spins));
-        assert_eq!((looks(&other, false), looks(&one, true)), (0, 0));
+        let of_one = [Busy, Searching, Woken].map(|attention| looks(&one, attention));
+        assert_eq!(of_one, [0, spins, spins]);
+        assert_eq!((looks(&other, Woken), looks(&one, Searching)), (0, 0));
+    }
+
+    #[test]
+    fn what_one_finds_of_woken_workers_says_nothing_of_others() {
+        let luck = CallerLuck::new();
+        let polls = |attention| {
+            let polls = Cell::new(0);
+            spin(&luck, attention, || {
+                polls.set(polls.get() + 1);
+                false
+            });
+            polls.get()
+        };
+        assert_eq!(polls(Attention::Woken), pace::arrival_spins());
+        assert_eq!(polls(Attention::Woken), 0, "that was a miss");
+        assert_eq!(polls(Attention::Searching), pace::caller_spins());
     }
 }

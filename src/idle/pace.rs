@@ -26,6 +26,9 @@ const SPARSE_SPELLS: u32 = 4;
 const CALLER_SPIN_NS: u64 = 2_000;
 /// How long an async caller polls for its answer before it lets others use its thread.
 const LINGER_NS: u64 = 1_500;
+/// How long a caller polls whose worker had to be woken: what the kernel takes to bring a thread to a CPU that has
+/// halted, at which the caller's own CPU need not arrive as well.
+const ARRIVAL_NS: u64 = 30_000;
 /// How long a submitter waits for a searcher to appear before it wakes a sleeper: what is left of a
 /// short task, and a twentieth of what a wake costs.
 const WAKE_NS: u64 = 200;
@@ -48,6 +51,7 @@ struct Pauses {
     loaded: u32,
     caller: u32,
     linger: u32,
+    arrival: u32,
     fill: u32,
     wake: u32,
 }
@@ -66,6 +70,7 @@ fn pauses() -> &'static Pauses {
                 loaded: 0,
                 caller: 0,
                 linger: 0,
+                arrival: 0,
                 fill: 0,
                 wake: 0,
             };
@@ -86,6 +91,7 @@ fn pauses() -> &'static Pauses {
             loaded: count(LOADED_SPIN_NS),
             caller: count(CALLER_SPIN_NS),
             linger: count(LINGER_NS),
+            arrival: count(ARRIVAL_NS),
             fill: count(FILL_NS),
             wake: count(WAKE_NS),
         }
@@ -115,6 +121,11 @@ pub(crate) fn caller_spins() -> u32 {
 /// How many times an async caller polls with a pause between.
 pub(crate) fn linger_spins() -> u32 {
     pauses().linger
+}
+
+/// How many times a caller polls with a pause between whose worker had to be woken.
+pub(crate) fn arrival_spins() -> u32 {
+    pauses().arrival
 }
 
 /// How many times a submitter looks for a searcher before it wakes a sleeper.

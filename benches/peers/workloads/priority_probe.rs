@@ -1,9 +1,13 @@
-//! W4: an urgent task each millisecond, into a pool that is kept full.
+//! W4: an urgent task in each millisecond, into a pool that is kept full.
 //!
 //! The pool has a backlog of low tasks, each of which runs for 20 µs by the clock. One thread keeps it up: it
-//! wakes each millisecond, hands over a probe of the highest priority, and then as many low tasks as have
+//! wakes once in each millisecond, hands over a probe of the highest priority, and then as many low tasks as have
 //! begun since. A probe's time runs from before it is handed over until it starts. Every probe counts, those
 //! that a pool without priorities starts only once the backlog is gone included.
+//!
+//! When in its millisecond a probe comes is drawn beforehand, the same for everybody. Were it always the same, it
+//! would meet running tasks at a point that depends on how many of them, with what a worker adds to each, go into a
+//! millisecond: a contender with 49 or 50 to the nanosecond would have each of its probes meet the same point.
 
 use std::{
     hint::spin_loop,
@@ -18,6 +22,7 @@ use lanepool_bench::{
         Better, Metric, Outline,
         targets::{PROBED_TASK_US, analytic_rest_mean_us, analytic_rest_p99_us},
     },
+    random::scatter,
 };
 
 use super::{
@@ -64,8 +69,8 @@ pub(crate) fn outline() -> Outline {
     Outline {
         name: "W4",
         title: "priority probe",
-        about: "One urgent task each millisecond into a pool that holds 900 low tasks of 20 µs, from submit to \
-            start. Arithmetic's limit is the rest of the running task that ends first: with 1 worker 10 µs in \
+        about: "One urgent task in each millisecond, at a random time of it, into a pool that holds 900 low tasks \
+            of 20 µs, from submit to start. Arithmetic's limit is the rest of the running task that ends first: with 1 worker 10 µs in \
             the mean and a p99 of 19.8 µs, with 2 workers 6.7 and 18 µs.",
         metrics: METRICS,
         cases: cases(settings()),
@@ -151,7 +156,7 @@ pub(crate) fn run<C: Contender>(case: &str, milliseconds: u64) -> Result<Values>
     }
     let (began, low_before) = (Instant::now(), tally::totals().first);
     for number in 0..milliseconds as u32 {
-        let due = began + PERIOD * number;
+        let due = began + PERIOD * number + offset(number);
         // The workload is when probes arrive.
         thread::sleep(due.saturating_duration_since(Instant::now()));
         let probe = Work::Probe {
@@ -174,6 +179,11 @@ pub(crate) fn run<C: Contender>(case: &str, milliseconds: u64) -> Result<Values>
     let waits_us = waits_us(board)?;
     let speed = low_done as f64 / elapsed.as_secs_f64() / 1000.0;
     Ok(values(waits_us, speed, workers))
+}
+
+/// How long after the beginning of its period a probe is due.
+fn offset(number: u32) -> Duration {
+    Duration::from_nanos(scatter(u64::from(number)) % PERIOD.as_nanos() as u64)
 }
 
 /// Hands low tasks over until [`BACKLOG`] of them have not begun.
