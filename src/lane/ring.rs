@@ -52,7 +52,7 @@ use crossbeam_utils::CachePadded;
 use crate::admission::Room;
 use crate::idle::pace;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{UnsafeCell, hint, prefetch};
+use crate::sync::{UnsafeCell, hint, prefetch, thread};
 
 /// Set in the tail once the ring is closed.
 const CLOSED: u64 = 1 << 63;
@@ -604,10 +604,17 @@ fn share(ready: usize, sharers: usize) -> usize {
 
 /// Steps aside after a lost compare-exchange, twice as long each time up to 32 times; returns the losses so far.
 /// Without it two producers lose three quarters of their throughput to each other.
+///
+/// Who loses three times in a row also lets other threads have its CPU: those that run at the same time want the same
+/// line, and of two producers neither gets far while no worker runs.
 #[cold]
 #[inline(never)]
 fn back_off(losses: u32) -> u32 {
     const MOST_DOUBLINGS: u32 = 5;
+    const LOSSES_TO_YIELD: u32 = 2;
     hint::pause(pace::loss_pauses() << losses);
+    if losses >= LOSSES_TO_YIELD {
+        thread::yield_now();
+    }
     (losses + 1).min(MOST_DOUBLINGS)
 }
