@@ -1,7 +1,7 @@
 //! Where submitters wait while a lane is full.
 //!
 //! **Wait.** 1. Queue up with a waker and raise the count of waiting. 2. Look at the ring once more;
-//! if it has room, leave the queue and try. 3. Sleep until woken, then try; when the lane is full
+//! if half of it is free, leave the queue and try. 3. Sleep until woken, then try; when the lane is full
 //! again, go to the head of the queue.
 //!
 //! **Let in.** After each claim of the head a worker loads the count: one load on the hot path. If
@@ -31,7 +31,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::panics;
 use crate::sync::atomic::{AtomicU32, Ordering};
-use crate::sync::{Mutex, dekker_fence};
+use crate::sync::{Mutex, dekker_fence, thread};
 
 /// What submitters wait to enter.
 pub(crate) trait Room {
@@ -156,6 +156,11 @@ impl<'a, L: Room> Turn<'a, L> {
 
     fn queue_up(&mut self, waker: &Waker) -> Poll<()> {
         let again = self.waited;
+        if again && self.lane.has_room(self.gate.enough) {
+            // Who took it was interrupted before it left its slot, and nobody gets past that: let it run.
+            thread::yield_now();
+            return Poll::Ready(());
+        }
         let name = self.gate.change(|queue| {
             queue.last_name += 1;
             let waiter = Waiter {
@@ -172,7 +177,7 @@ impl<'a, L: Room> Turn<'a, L> {
         self.place = Some(name);
         self.waited = true;
         dekker_fence();
-        if self.lane.has_room(1) || self.lane.is_closed() {
+        if self.lane.has_room(self.gate.enough) || self.lane.is_closed() {
             self.give_up();
             return Poll::Ready(());
         }
@@ -206,5 +211,61 @@ impl<'a, L: Room> Turn<'a, L> {
 impl<L: Room> Drop for Turn<'_, L> {
     fn drop(&mut self) {
         self.give_up();
+    }
+}
+
+#[cfg(all(test, not(feature = "loom")))]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+    use crate::sync::counter::{AtomicUsize, Ordering};
+
+    /// A lane that has as much room as it is told.
+    struct Told(AtomicUsize);
+
+    impl Room for Told {
+        fn has_room(&self, at_least: usize) -> bool {
+            self.0.load(Ordering::Relaxed) >= at_least
+        }
+
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_waits_sleeps_until_half_is_free_and_does_not_queue_while_it_is() {
+        let (gate, lane, bell) = (
+            Gate::new(8),
+            Told(AtomicUsize::new(3)),
+            Arc::new(Bell::default()),
+        );
+        let waker = Waker::from(Arc::clone(&bell));
+        let mut context = Context::from_waker(&waker);
+        let rings = || bell.0.load(Ordering::Relaxed);
+        let mut turn = Turn::new(&gate, &lane);
+        assert!(turn.poll(&mut context).is_pending(), "3 of 8 are not half");
+        gate.freed(&lane);
+        assert!(rings() == 0 && turn.poll(&mut context).is_pending());
+        lane.0.store(4, Ordering::Relaxed);
+        gate.freed(&lane);
+        assert!(rings() == 1 && turn.poll(&mut context).is_ready());
+        // Refused all the same: whoever gave up the room has not left its slot.
+        assert!(turn.poll(&mut context).is_ready(), "half is free");
+        let queued = gate.queue.lock().last_name;
+        assert_eq!(queued, 1, "it did not queue up again");
+        lane.0.store(3, Ordering::Relaxed);
+        assert!(turn.poll(&mut context).is_pending(), "somebody else got in");
     }
 }
