@@ -54,7 +54,7 @@ pub struct LaneStatistics {
     /// Whether the workers claim nothing from it; see
     /// [`TaskScheduler::pause`](crate::TaskScheduler::pause).
     pub paused: bool,
-    /// From acceptance to start; of the timed sample.
+    /// From acceptance to start; of the timed sample. That of a request in a batch is noted with its answer.
     pub wait: HistogramSnapshot,
     /// From start to outcome; of the timed sample.
     pub run: HistogramSnapshot,

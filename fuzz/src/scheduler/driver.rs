@@ -60,7 +60,13 @@ impl<M: Machine> Driver<M> {
         } else {
             1
         };
-        let model = Model::new(&config, longest_run, M::CONCURRENT, shape.times_all());
+        let model = Model::new(
+            &config,
+            longest_run,
+            M::CONCURRENT,
+            shape.times_all(),
+            shape.is_batched(),
+        );
         let (clock, hands) = Clock::manual();
         let epoch = clock.now();
         let mut builder = Pool::builder().config(config).clock(clock);

@@ -140,6 +140,8 @@ pub(crate) struct Model {
     /// Whether workers move only when they are let, and it is known who takes what.
     is_stepped: bool,
     times_all: bool,
+    /// Whether requests run in batches, whose waits are noted with the answers.
+    is_batched: bool,
 }
 
 impl Model {
@@ -148,6 +150,7 @@ impl Model {
         longest_run: usize,
         concurrent: bool,
         times_all: bool,
+        is_batched: bool,
     ) -> Self {
         let lane = |lane: &lanepool::LaneConfig| Lane {
             capacity: lane.capacity.max(2).next_power_of_two(),
@@ -203,6 +206,7 @@ impl Model {
             disorder,
             is_stepped: !concurrent,
             times_all,
+            is_batched,
         }
     }
 

@@ -19,7 +19,11 @@ impl Model {
             outcomes: lane.outcomes,
             queued: (unkeyed - lane.in_hand + lane.keyed_waiting) as u64,
             running: lane.running + lane.in_hand as u64,
-            waits: timed(lane.started),
+            waits: timed(if self.is_batched {
+                lane.ran
+            } else {
+                lane.started
+            }),
             runs: timed(lane.ran),
             is_paused,
         }
