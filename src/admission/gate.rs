@@ -2,7 +2,8 @@
 //!
 //! **Wait.** 1. Queue up with a waker and raise the count of waiting. 2. Look at the ring once more;
 //! if half of it is free, leave the queue and try. 3. Sleep until woken, then try; when the lane is full
-//! again, go to the head of the queue.
+//! again, go to the head of the queue. Who is refused although half is free does not queue up: a worker was
+//! interrupted before it left its slot, and gets the CPU.
 //!
 //! **Let in.** After each claim of the head a worker loads the count: one load on the hot path. If
 //! somebody waits and half of the lane is free, it wakes the first. Half and not one
